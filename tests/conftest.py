@@ -1,0 +1,249 @@
+"""What tests are given: the CPythons at hand, the command, and a way to trace a program.
+
+Fixtures for a test's arguments:
+
+    python          each CPython 3.13+ at hand that reports every death, one test for each
+    debug_python    the same for debug builds
+    losing_python   the same for releases that lose deaths (3.13.0-3.13.2, 3.14.0-3.14.7, 3.15.0)
+    old_python      a CPython older than 3.13
+    pythons         the list that `python` goes through
+    command         the path of the command `reftracer`
+    trace           trace(python, *arguments, options=[...], ...) -> Traced
+    read_report     read_report(*trace files, options=[...]) -> ReportRead
+    reftracer       reftracer(*arguments, ...) runs the command: subprocess.CompletedProcess
+
+Options of pytest: --pythons 3.14,3.15 for fewer CPythons.
+"""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("REFTRACER_BUILD", ROOT / "build")).resolve()
+COMMAND = BUILD / "reftracer"
+
+# A program that hangs fails its test, well before the test's own time limit.
+TIMEOUT = 120
+
+
+class Python(str):
+    """The path of a CPython; `version` is (3, 14, 10), `name` is "3.14.10" or "3.13.18d"."""
+
+    def __new__(cls, name, path):
+        self = super().__new__(cls, path)
+        self.name = name
+        self.version = tuple(int(part) for part in name.rstrip("dt").split("."))
+        self.debug = name.endswith("d")
+        return self
+
+    @property
+    def loses_deaths(self):
+        """Whether this release does not report every death to a reference tracer:
+        gh-130382 up to 3.13.2, gh-156371 in 3.14.0-3.14.7 and 3.15.0."""
+        minor, micro = self.version[1:]
+        return (minor == 13 and micro < 3) or (minor == 14 and micro < 8) or self.version == (3, 15, 0)
+
+
+@functools.cache
+def pythons_at_hand():
+    lines = subprocess.run(
+        [ROOT / "tools" / "pythons"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    return [Python(*line.split(" ", 1)) for line in lines]
+
+
+def kinds_of_python(only):
+    """{fixture: CPythons}; `only` is None or the versions asked for, such as {"3.14"}."""
+    new = [p for p in pythons_at_hand() if p.version >= (3, 13)]
+    if only is not None:
+        new = [p for p in new if any((p.name + ".").startswith(version + ".") for version in only)]
+    return {
+        "python": [p for p in new if not p.loses_deaths and not p.debug],
+        "debug_python": [p for p in new if not p.loses_deaths and p.debug],
+        "losing_python": [p for p in new if p.loses_deaths and not p.debug],
+    }
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pythons", help="versions to test with, such as 3.14,3.15.2")
+
+
+def pytest_configure(config):
+    asked = config.getoption("--pythons")
+    config.kinds_of_python = kinds_of_python(set(asked.split(",")) if asked else None)
+    if not config.kinds_of_python["python"]:
+        raise pytest.UsageError(
+            "no CPython 3.13+ to test with is at hand; `tools/get-pythons` fetches some."
+        )
+    if not asked:
+        minors = {p.version[:2] for p in config.kinds_of_python["python"]}
+        missing = {(3, 13), (3, 14), (3, 15)} - minors
+        if missing:
+            names = ", ".join("%d.%d" % version for version in sorted(missing))
+            raise pytest.UsageError(
+                f"CPython {names} is not at hand; `tools/get-pythons` fetches it, "
+                "and --pythons restricts the tests to others."
+            )
+
+
+def pytest_generate_tests(metafunc):
+    for fixture, pythons in metafunc.config.kinds_of_python.items():
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(
+                fixture, pythons, ids=[p.name for p in pythons], scope="session"
+            )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """What a fixture of a whole module makes is made once: the tests that use it go to the
+    same worker of pytest-xdist."""
+    for item in items:
+        shared = [
+            name
+            for name, definitions in item._fixtureinfo.name2fixturedefs.items()
+            if definitions[-1].scope == "module"
+        ]
+        if shared:
+            python = item.callspec.params.get("python", "") if hasattr(item, "callspec") else ""
+            group = f"{item.path.stem}-{getattr(python, 'name', '')}"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def pythons(request):
+    return request.config.kinds_of_python["python"]
+
+
+@pytest.fixture(scope="session")
+def old_python():
+    old = [p for p in pythons_at_hand() if p.version < (3, 13)]
+    if not old:
+        pytest.skip("no CPython older than 3.13 is at hand")
+    return old[-1]
+
+
+@pytest.fixture(scope="session")
+def command():
+    if not COMMAND.exists():
+        pytest.fail(f"{COMMAND} is not there: `make build` first, or set REFTRACER_BUILD")
+    return COMMAND
+
+
+def run_command(arguments, timeout=TIMEOUT, **options):
+    """subprocess.run in a session of its own, of which nothing is left at the end."""
+    given = options.pop("input", None)
+    options.setdefault("stdin", subprocess.DEVNULL if given is None else subprocess.PIPE)
+    options.setdefault("stdout", subprocess.PIPE)
+    options.setdefault("stderr", subprocess.PIPE)
+    arguments = [os.fspath(argument) for argument in arguments]
+    process = subprocess.Popen(arguments, start_new_session=True, **options)
+    try:
+        stdout, stderr = process.communicate(given, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        pytest.fail(f"{arguments} did not end within {timeout} s\n{stdout}\n{stderr}")
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+class ReportRead:
+    """What `reftracer report --json` made of some files: `status`, `stderr`, and `report`,
+    the parsed JSON."""
+
+    def __init__(self, command, files, options=()):
+        done = run_command([command, "report", "--json", *options, *files])
+        self.status = done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+
+    @functools.cached_property
+    def report(self):
+        assert self.status == 0, self.stderr.decode(errors="replace")
+        return json.loads(self.stdout)
+
+
+class Traced:
+    """A traced run: the program's `status`, `stdout`, `stderr` (bytes), the `path` of the
+    trace, the `report` on it, and `children`: the reports on its traced children."""
+
+    def __init__(self, command, done, path):
+        self.command = command
+        self.status = done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+        self.path = path
+
+    @functools.cached_property
+    def report(self):
+        assert self.path.exists(), f"no trace was written; stderr: {self.stderr}"
+        return ReportRead(self.command, [self.path]).report
+
+    @property
+    def child_paths(self):
+        return sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))
+
+    @functools.cached_property
+    def children(self):
+        return [ReportRead(self.command, [path]).report for path in self.child_paths]
+
+
+def program_folder(arguments):
+    """The folder of the first argument that is a path of a file."""
+    for argument in arguments:
+        if isinstance(argument, Path):
+            return argument.parent
+    return None
+
+
+@pytest.fixture(scope="session")
+def trace(command, tmp_path_factory):
+    """Runs a program under `reftracer run`.
+
+    trace(python, *arguments, options=[], output=None, **more): `options` go to
+    `reftracer run`; `output` is the trace's path (default: in a new folder); `more` is for
+    subprocess.Popen, and `input` and `timeout`. The program runs in the folder of its file
+    unless `cwd` says otherwise.
+    """
+
+    def run(python, *arguments, options=(), output=None, **more):
+        if output is None:
+            output = tmp_path_factory.mktemp("trace") / "trace.rft"
+            # As another user the program must still get there.
+            if more.get("preexec_fn") is not None:
+                output.parent.chmod(0o777)
+        if more.get("cwd") is None:
+            more["cwd"] = program_folder(arguments)
+        done = run_command(
+            [command, "run", "-o", output, *options, "--", python, *arguments], **more
+        )
+        return Traced(command, done, Path(output))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_report(command):
+    def read(*files, options=()):
+        return ReportRead(command, files, options)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def reftracer(command):
+    def run(*arguments, **more):
+        return run_command([command, *arguments], **more)
+
+    return run
