@@ -1,23 +1,89 @@
-# Entry points. Each does its own set-up on a fresh Debian machine as root;
-# meson.build is what builds.
+# Entry points, each doing its own set-up on a fresh Debian machine as root
+# (tools/setup). What is built, and how, is in meson.build.
+#
+#   make build         build/reftracer, which finds its agent beside it
+#   make demo          trace the example service and show the report
+#   make test          all tests, on all CPythons (up to 20 minutes)
+#   make check-quick   unit tests and the tests of one CPython
+#   make bench         the benchmarks; fills the table in README.md
+#   make lint          formatting, clang-tidy, gcc and clang without a warning
+#   make install       to PREFIX (/usr/local), DESTDIR respected
+#   make clean
 
-BUILD ?= build
-CACHE := $(or $(REFTRACER_CACHE),/var/cache/reftracer)
 PREFIX ?= /usr/local
-JOBS ?= $(shell nproc)
-VENV ?= .venv
+DESTDIR ?=
+REFTRACER_CACHE ?= /var/cache/reftracer
+FUZZ_SECONDS ?= 30
+export REFTRACER_CACHE
 
-export REFTRACER_CACHE := $(CACHE)
+# UBSan stops at its first finding instead of going on; LeakSanitizer stays on.
+export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS = halt_on_error=1
 
-.PHONY: all build setup demo test check-quick bench lint install clean
+pytest = .venv/bin/python -m pytest
+fuzz_targets = $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 
-all: build
+.PHONY: build demo test test-setup test-unit test-sanitized test-threads test-fuzz test-python \
+	check-quick bench lint install clean
 
-setup:
+build:
 	@tools/setup build
+	@tools/build build
 
-build: setup
-	@tools/build $(BUILD)
+demo:
+	@tools/setup demo
+	@tools/build build
+	@tools/demo
+
+# --- tests ---------------------------------------------------------------------
+
+test: test-unit test-sanitized test-threads test-fuzz test-python
+
+test-setup:
+	@tools/setup test
+	@tools/build build
+
+test-unit: test-setup
+	meson test -C build --no-rebuild --print-errorlogs --suite unit --suite stress
+
+# ASan and UBSan over the unit tests.
+test-sanitized: test-setup
+	tools/build build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	meson test -C build-asan --no-rebuild --print-errorlogs --suite unit
+
+# TSan over the tests that have several threads.
+test-threads: test-setup
+	tools/build build-tsan -Db_sanitize=thread -Db_lundef=false
+	meson test -C build-tsan --no-rebuild --print-errorlogs --suite stress
+
+# A bounded run of each libFuzzer target, from the corpus in tests/fuzz/corpus.
+test-fuzz: test-setup
+	CC=clang tools/build build-fuzz -Dfuzz=true -Db_lundef=false
+	@for target in $(fuzz_targets); do \
+		tools/fuzz build-fuzz/tests/fuzz/$$target $(FUZZ_SECONDS) || exit 1; \
+	done
+
+test-python: test-setup
+	$(pytest) -q -n 2 tests
+
+check-quick: test-unit
+	$(pytest) -q -n 2 tests --pythons 3.14
+
+# --- the rest --------------------------------------------------------------------
+
+bench:
+	@tools/setup bench
+	@tools/build build
+	@bench/run
+
+lint:
+	@tools/setup lint
+	@tools/lint
+
+install: build
+	meson configure build --prefix "$(abspath $(PREFIX))"
+	@tools/build build
+	DESTDIR="$(DESTDIR)" meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-*
+	rm -rf build build-asan build-tsan build-fuzz build-gcc build-clang
