@@ -25,7 +25,7 @@ async def request(number, shutdown):
 
 async def serve():
     shutdown = asyncio.get_running_loop().create_future()
-    for number in range(REQUESTS):
+    for number in range(REQUESTS):  # kept with it
         await request(number, shutdown)
         await asyncio.sleep(0.003)
 

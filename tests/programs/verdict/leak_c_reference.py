@@ -26,6 +26,6 @@ def request(number):
     return len(parts)
 
 
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     request(number)
     time.sleep(0.003)

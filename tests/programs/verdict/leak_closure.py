@@ -23,6 +23,6 @@ def make_handler():
 
 
 handle = make_handler()
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     handle(number)
     time.sleep(0.003)

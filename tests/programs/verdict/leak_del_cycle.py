@@ -31,7 +31,7 @@ def request(number):
     connection.send(", ".join([f"field {n}" for n in range(20)]))
 
 
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     request(number)
     if number % 60 == 59:
         gc.collect()

@@ -25,7 +25,7 @@ class Desk:
 
 def main():
     desk = Desk()
-    for number in range(REQUESTS):
+    for number in range(REQUESTS):  # kept with it
         desk.request(number)
         time.sleep(0.003)
 

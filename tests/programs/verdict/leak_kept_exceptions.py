@@ -24,6 +24,6 @@ def request(number):
         return []
 
 
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     request(number)
     time.sleep(0.003)

@@ -25,7 +25,7 @@ def request(number):
     return quote(number % 300, number)  # leak
 
 
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     request(number)
     request(number)
     time.sleep(0.003)

@@ -29,6 +29,6 @@ def request(number):
     return len("".join(answer))
 
 
-for number in range(REQUESTS):
+for number in range(REQUESTS):  # kept with it
     request(number)
     time.sleep(0.003)

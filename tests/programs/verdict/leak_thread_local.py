@@ -36,7 +36,7 @@ def work():
 workers = [threading.Thread(target=work, daemon=True) for _ in range(3)]
 for worker in workers:
     worker.start()
-for job in range(JOBS):
+for job in range(JOBS):  # kept with it
     jobs.put(job)
     time.sleep(0.003)
 time.sleep(0.1)

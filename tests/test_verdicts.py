@@ -1,0 +1,47 @@
+"""The verdict on growth is right for programs that leak and for programs that only
+look as if they did. Each program says in a comment what is expected of it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sites import assert_exact, bare, passed_by
+
+PROGRAMS = sorted((Path(__file__).parent / "programs" / "verdict").glob("*.py"))
+EXPECTED = re.compile(r"^# expect: (?:none|leak line (\d+) type (\S+))$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def verdicts(python, trace):
+    """The report of each program. They sleep most of the time: several run at once."""
+    with ThreadPoolExecutor(4) as pool:
+        reports = {path.stem: pool.submit(trace, python, path) for path in PROGRAMS}
+        return {name: future.result() for name, future in reports.items()}
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_verdict_on(path, verdicts):
+    source = path.read_text()
+    (expected,) = EXPECTED.finditer(source)
+    traced = verdicts[path.stem]
+    assert traced.status == 0, traced.stderr
+    assert_exact(traced.report)
+    growing = traced.report["growing"]
+    if expected[1] is None:
+        assert growing == []
+        return
+    line, type_name = int(expected[1]), expected[2]
+    assert source.splitlines()[line - 1].endswith("# leak"), "the comment names a wrong line"
+    assert growing, "nothing grows, says the report"
+    assert passed_by(growing[0], path, line)
+    assert type_name in {bare(site["type"]) for site in growing if passed_by(site, path, line)}
+    # Nothing else is accused but what the leaked objects keep alive.
+    others = [site for site in growing if not passed_by(site, path, line)]
+    assert [site for site in others if not passed_by(site, path, kept_with_it(source))] == []
+
+
+def kept_with_it(source):
+    """The line whose objects (numbers of requests) live as long as the leaked ones."""
+    marked = [n for n, text in enumerate(source.splitlines(), 1) if text.endswith("# kept with it")]
+    return marked[0] if marked else 0
