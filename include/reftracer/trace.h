@@ -125,7 +125,12 @@ struct rft_tick_site {
     uint64_t at_once;    /* deaths with age bucket 0 */
     uint64_t deaths;     /* all of them, `at_once` included */
     uint64_t dead_bytes;
-    const struct rft_tick_age *ages; /* age_count of them */
+    const struct rft_tick_age *ages; /* age_count of them, bucket 0 left out */
+    /* Deaths of earlier ticks, or of this one, to be taken back: `__del__` brought
+     * the objects back to life. */
+    uint64_t revived, revived_at_once, revived_bytes;
+    const struct rft_tick_age *revived_ages; /* bucket 0 left out */
+    uint32_t revived_age_count;
 };
 
 struct rft_tick {
@@ -133,7 +138,9 @@ struct rft_tick {
     uint64_t unseen_births;   /* deaths of objects never seen born */
     uint64_t inferred_deaths;
     uint64_t dropped_births;
-    const struct rft_tick_site *sites; /* ascending by site */
+    /* Ascending by site. A tick of many sites comes in several pieces with the same
+     * time; the numbers above are then those of the first piece, 0 in the others. */
+    const struct rft_tick_site *sites;
     size_t site_count;
 };
 

@@ -266,6 +266,8 @@ struct rft_curve_cursor {
 
 struct rft_curve_step {
     uint64_t time_ms; /* model time */
+    /* Objects that `__del__` revived are taken off `deaths`, which stops at 0: sums of
+     * births and deaths may then differ from `live`, which is right. */
     uint64_t births, deaths;
     uint64_t live; /* after the step */
 };

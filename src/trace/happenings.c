@@ -4,7 +4,7 @@
 #include "trace/content.h"
 
 enum {
-    BATCH_SITES = 4096,
+    BATCH_SITES = 1024,
     BATCH_DETAILS = 1 << 16, /* ages or cohorts */
 };
 
@@ -19,37 +19,56 @@ next_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site)
     return (uint32_t)*site;
 }
 
-/* One site of a tick. Its ages are appended to tick_ages if `keep`. */
+/* Pairs of age bucket and objects. Bucket 0 is left out of tick_ages, and of the
+ * count that is returned: it has a field of its own. */
+static uint32_t
+read_ages(struct rft_trace *trace, struct rft_content *content, bool keep, uint64_t *all,
+          uint64_t *at_once)
+{
+    uint32_t kept = 0;
+    uint64_t pairs = rft_content_number(content, RFT_AGE_BUCKETS);
+    for (; pairs && !content->bad; pairs--) {
+        struct rft_tick_age age;
+        age.bucket = (uint32_t)rft_content_number(content, RFT_AGE_BUCKETS - 1);
+        age.deaths = rft_content_count(content);
+        *all += age.deaths;
+        if (!age.bucket) {
+            *at_once += age.deaths;
+            continue;
+        }
+        kept++;
+        if (keep && !content->bad)
+            trace->tick_ages.items[trace->tick_ages.count++] = age;
+    }
+    return kept;
+}
+
+/* One site of a tick. Its ages, those of revived objects last, are appended to
+ * tick_ages if `keep`. */
 static struct rft_tick_site
 read_tick_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site, bool keep)
 {
+    const unsigned known = RFT_TICK_BIRTHS | RFT_TICK_AT_ONCE | RFT_TICK_AGED | RFT_TICK_BYTES |
+                           RFT_TICK_REVIVED;
     struct rft_tick_site record = {.site = next_site(trace, content, site)};
     unsigned flags = rft_content_byte(content);
-    if (flags & ~(unsigned)(RFT_TICK_BIRTHS | RFT_TICK_AT_ONCE | RFT_TICK_AGED | RFT_TICK_BYTES))
+    if (flags & ~known)
         content->bad = true;
     if (flags & RFT_TICK_BIRTHS)
         record.births = rft_content_count(content);
     if (flags & RFT_TICK_AT_ONCE)
         record.at_once = rft_content_count(content);
     record.deaths = record.at_once;
-    if (flags & RFT_TICK_AGED) {
-        uint64_t pairs = rft_content_number(content, RFT_AGE_BUCKETS);
-        for (; pairs && !content->bad; pairs--) {
-            struct rft_tick_age age;
-            age.bucket = (uint32_t)rft_content_number(content, RFT_AGE_BUCKETS - 1);
-            age.deaths = rft_content_count(content);
-            record.deaths += age.deaths;
-            if (!age.bucket) {
-                record.at_once += age.deaths;
-                continue;
-            }
-            record.age_count++;
-            if (keep && !content->bad)
-                trace->tick_ages.items[trace->tick_ages.count++] = age;
-        }
-    }
+    if (flags & RFT_TICK_AGED)
+        record.age_count =
+            read_ages(trace, content, keep, &record.deaths, &record.at_once);
     if (flags & RFT_TICK_BYTES)
         record.dead_bytes = rft_content_count(content);
+    if (flags & RFT_TICK_REVIVED) {
+        record.revived_age_count =
+            read_ages(trace, content, keep, &record.revived, &record.revived_at_once);
+        record.revived_bytes = rft_content_count(content);
+    }
     return record;
 }
 
@@ -59,8 +78,10 @@ hand_over_tick(struct rft_trace *trace, struct rft_tick *tick,
 {
     const struct rft_tick_age *ages = trace->tick_ages.items;
     for (size_t i = 0; i < trace->tick_sites.count; i++) {
-        trace->tick_sites.items[i].ages = ages;
-        ages += trace->tick_sites.items[i].age_count;
+        struct rft_tick_site *record = &trace->tick_sites.items[i];
+        record->ages = ages;
+        record->revived_ages = ages + record->age_count;
+        ages = record->revived_ages + record->revived_age_count;
     }
     tick->sites = trace->tick_sites.items;
     tick->site_count = trace->tick_sites.count;
@@ -97,7 +118,7 @@ rft_trace_tick(struct rft_trace *trace, struct rft_content *content,
         return NULL;
     trace->tick_sites.count = trace->tick_ages.count = 0;
     if (!rft_vec_reserve(&trace->tick_sites, BATCH_SITES) ||
-        !rft_vec_reserve(&trace->tick_ages, BATCH_SITES * RFT_AGE_BUCKETS))
+        !rft_vec_reserve(&trace->tick_ages, BATCH_SITES * 2 * RFT_AGE_BUCKETS))
         return rft_error_no_memory();
     site = 0;
     for (uint64_t n = count; n; n--) {
