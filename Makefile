@@ -7,6 +7,7 @@
 #   make check-quick   unit tests and the tests of one CPython
 #   make bench         the benchmarks; fills the table in README.md
 #   make lint          formatting, clang-tidy, gcc and clang without a warning
+#   make format        clang-format over all C files
 #   make install       to PREFIX (/usr/local), DESTDIR respected
 #   make clean
 
@@ -24,7 +25,7 @@ pytest = .venv/bin/python -m pytest
 fuzz_targets = $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 
 .PHONY: build demo test test-setup test-unit test-sanitized test-threads test-fuzz test-python \
-	check-quick bench lint install clean
+	check-quick bench lint format install clean
 
 build:
 	@tools/setup build
@@ -79,6 +80,10 @@ bench:
 lint:
 	@tools/setup lint
 	@tools/lint
+
+format:
+	@tools/setup lint
+	find src include tests -name '*.[ch]' | xargs clang-format -i
 
 install: build
 	meson configure build --prefix "$(abspath $(PREFIX))"
