@@ -75,7 +75,7 @@ check-quick: test-unit
 bench:
 	@tools/setup bench
 	@tools/build build
-	@bench/run
+	python3 bench/run.py --write
 
 lint:
 	@tools/setup lint
