@@ -1,0 +1,142 @@
+"""CPython's own tests pass or fail traced as they do untraced, and while they do all that
+a Python program can do, births - deaths stays equal to live.
+
+REFTRACER_TEST_FULL=1 runs the long ones too, and each module whole."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from sites import assert_balanced, assert_exact
+
+FULL = bool(os.environ.get("REFTRACER_TEST_FULL"))
+
+# Module, and in a normal run only these of its test classes (None: none of it).
+ALL = ()
+MODULES = {
+    "test_asyncgen": ALL,
+    "test_asyncio.test_events": None,
+    "test_asyncio.test_futures": ALL,
+    "test_asyncio.test_locks": ALL,
+    "test_asyncio.test_queues": ALL,
+    "test_asyncio.test_runners": ALL,
+    "test_asyncio.test_streams": ALL,
+    "test_asyncio.test_taskgroups": None,
+    "test_asyncio.test_tasks": ("CTask_CFuture_Tests",),
+    "test_asyncio.test_timeouts": ALL,
+    "test_atexit": ALL,
+    "test_bytes": ALL,
+    "test_code": ALL,
+    "test_collections": ALL,
+    "test_concurrent_futures.test_thread_pool": None,
+    "test_context": ALL,
+    "test_coroutines": ALL,
+    "test_csv": ALL,
+    "test_ctypes": ALL,
+    "test_dataclasses": ALL,
+    "test_decimal": None,
+    "test_deque": ALL,
+    "test_descr": None,
+    "test_dict": ALL,
+    "test_enum": None,
+    "test_exceptions": ALL,
+    "test_finalization": ALL,
+    "test_float": ALL,
+    "test_frame": ALL,
+    "test_functools": ALL,
+    "test_gc": ALL,
+    "test_generators": ALL,
+    "test_import": None,
+    "test_int": ALL,
+    "test_interpreters": None,
+    "test__interpreters": ALL,
+    "test__interpchannels": ALL,
+    "test_io": ("CBufferedReaderTest", "CTextIOWrapperTest", "CMiscIOTest"),
+    "test_itertools": None,
+    "test_json": ("TestCDump", "TestCScanstring", "TestCRecursion", "TestCPass1", "TestCEncode"),
+    "test_list": ALL,
+    "test_long": None,
+    "test_memoryview": ALL,
+    "test_monitoring": ALL,
+    "test_multiprocessing_fork.test_processes": (
+        "WithProcessesTestQueue",
+        "WithProcessesTestProcess",
+    ),
+    "test_multiprocessing_fork.test_manager": None,
+    "test_multiprocessing_fork.test_misc": None,
+    "test_multiprocessing_fork.test_threads": None,
+    "test_multiprocessing_forkserver.test_misc": None,
+    "test_multiprocessing_spawn.test_misc": None,
+    "test_ordered_dict": ALL,
+    "test_pickle": None,
+    "test_queue": None,
+    "test_re": ALL,
+    "test_sched": ALL,
+    "test_selectors": None,
+    "test_set": ALL,
+    "test_signal": None,
+    "test_sqlite3": ALL,
+    "test_ssl": ("BasicSocketTests", "ContextTests", "SSLErrorTests", "MemoryBIOTests"),
+    "test_str": None,
+    "test_struct": ALL,
+    "test_subprocess": None,
+    "test_sys_setprofile": ALL,
+    "test_sys_settrace": ALL,
+    "test_thread": ALL,
+    "test_threading": ("ThreadTests",),
+    "test_threading_local": ALL,
+    "test_traceback": None,
+    "test_tuple": ALL,
+    "test_typing": ALL,
+    "test_unittest": ("Test_Assertions", "Test_TestCase", "Test_TestSuite", "Test_TestLoader"),
+    "test_weakref": ALL,
+    "test_weakset": ALL,
+    "test_xml_etree": None,
+    "test_zipfile": None,
+    "test_zlib": ALL,
+}
+
+# What the tests of a module do on purpose that a tracer can't count, and says so.
+INEXACT = {}
+
+SELECTED = [name for name, classes in MODULES.items() if FULL or classes is not None]
+
+
+def outcome(output):
+    """How many tests ran, failed and were skipped: the line that regrtest ends with."""
+    found = re.search(rb"^Total tests: .*$", output, re.MULTILINE)
+    return found[0].decode() if found else output[-2000:].decode(errors="replace")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("module", SELECTED)
+def test_cpythons_own_tests_are_not_disturbed(python, trace, tmp_path, module):
+    arguments = ["-m", "test", "-q", module]
+    if not FULL:
+        for name in MODULES[module]:
+            arguments += ["-m", name]
+    traced = trace(python, *arguments, cwd=tmp_path, timeout=1000)
+    if traced.status != 0 or FULL:
+        untraced = subprocess.run(
+            [str(python), *arguments],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        said = traced.stdout + traced.stderr
+        assert (traced.status, outcome(said)) == (
+            untraced.returncode,
+            outcome(untraced.stdout),
+        ), said[-4000:].decode(errors="replace")
+    if module in INEXACT:
+        assert_balanced(traced.report)
+    else:
+        assert_exact(traced.report)
+    for child in traced.children:
+        assert_balanced(child)
+
+
+def test_forty_modules_are_run():
+    assert len(SELECTED) >= 40
