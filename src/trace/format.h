@@ -17,7 +17,7 @@ enum {
     RFT_FORMAT_MIN_READER = 1,  /* the oldest reader version that understands it */
     RFT_FILE_HEADER_SIZE = 32,
     RFT_CHUNK_HEADER_SIZE = 20,
-    RFT_CHUNK_MAX = 1 << 24,    /* payload bytes; larger is damage */
+    RFT_CHUNK_MAX = 1 << 26,    /* payload bytes; larger is damage */
 };
 
 /* File header, little endian:
@@ -63,6 +63,7 @@ enum {
     RFT_TICK_AT_ONCE = 2, /* deaths with age bucket 0 */
     RFT_TICK_AGED = 4,    /* pairs (bucket, deaths), bucket >= 1 */
     RFT_TICK_BYTES = 8,   /* bytes of the dead */
+    RFT_TICK_REVIVED = 16,/* deaths to take back: pairs (bucket, objects), then their bytes */
 };
 
 /* Age buckets: 0 is "at once" (under 1 ms), k is [2^(k-1), 2^k) ms; the last

@@ -1,0 +1,260 @@
+/* Beginning and end, by way of CPython's audit events (PEP 578).
+ *
+ * An audit hook can be added before Python starts. At the first event after
+ * Py_IsInitialized() the tracer goes in. In each interpreter, as soon as it can
+ * import atexit, a callback of ours is registered there: atexit runs last what
+ * was registered first, so ours sees the program's objects still alive, with
+ * everything else of atexit done. Later moments (the event
+ * cpython.PyInterpreterState_Clear, PyUnstable_AtExit) find them gone. */
+#include "agent/agent.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Objects are opaque here: this file is built without Python.h. */
+struct method {
+    const char *name;
+    void *(*function)(void *self, void *arguments);
+    int flags;
+    const char *doc;
+};
+enum { METH_NOARGS = 4 };
+
+static struct {
+    int (*add_audit_hook)(int (*)(const char *, void *, void *), void *);
+    void *(*import_module)(const char *);
+    void *(*new_function)(struct method *, void *, void *);
+    void *(*call_method)(void *, const char *, const char *, ...);
+    void *(*get_exception)(void);
+    void (*set_exception)(void *);
+    void (*clear_error)(void);
+    void (*decref)(void *);
+    void (*incref)(void *);
+    long (*collect)(void);
+    void *none;
+} py;
+
+/* Interpreters whose atexit has our callback. Behind their own GILs: each
+ * entry is written once, by its interpreter's thread. */
+enum { INTERPRETERS = 4096 };
+static void *_Atomic registered[INTERPRETERS];
+
+static _Atomic bool starting;
+
+/* The end of the main interpreter: everything is still there. */
+void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
+{
+    struct rft_thread *t = rft_thread_record();
+    if (t == NULL) {
+        return;
+    }
+    if (tracer.py.thread_state() != NULL) {
+        rft_record_census(t, kind, 0);
+    } else {
+        rft_loss(RFT_LOSS_LATE_CENSUS, rft_now_ms(), 0, 0,
+                 "the process ended in a thread that Python did not know");
+        rft_record_tick(rft_now_ms(), false);
+    }
+    rft_record_end(reason);
+    if (reason != RFT_END_EXEC) {
+        int tracing = RFT_TRACING;
+        atomic_compare_exchange_strong(&tracer.state, &tracing, RFT_STOPPED);
+        rft_slot_release();
+    }
+}
+
+static void *on_exit_of_interpreter(void *self, void *arguments)
+{
+    (void)self;
+    (void)arguments;
+    void *tstate = tracer.py.thread_state();
+    if (atomic_load(&tracer.state) == RFT_FORKED) {
+        rft_fork_in_child();
+    }
+    struct rft_thread *t =
+        atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
+    if (t != NULL && tstate != NULL) {
+        if (rft_config.collect && py.collect != NULL) {
+            py.collect();
+        }
+        if (rft_is_main_interpreter(tstate)) {
+            rft_ticker_stop();
+            rft_finish(RFT_CENSUS_EXIT, RFT_END_EXIT);
+        } else {
+            uint32_t index = rft_interp_index(t, tstate);
+            rft_record_census(t, RFT_CENSUS_INTERPRETER_END, index);
+            rft_interp_ended(index, rft_now_ms());
+        }
+    }
+    py.incref(py.none);
+    return py.none;
+}
+
+static struct method exit_method = {"_reftracer_census", on_exit_of_interpreter, METH_NOARGS,
+                                    NULL};
+
+/* Registers the callback with this interpreter's atexit; false: too early. */
+static bool register_exit(void)
+{
+    void *atexit_module = py.import_module("atexit");
+    void *function = atexit_module != NULL ? py.new_function(&exit_method, NULL, NULL) : NULL;
+    void *result =
+        function != NULL ? py.call_method(atexit_module, "register", "O", function) : NULL;
+    bool done = result != NULL;
+    if (!done) {
+        py.clear_error();
+    }
+    if (result != NULL) py.decref(result);
+    if (function != NULL) py.decref(function);
+    if (atexit_module != NULL) py.decref(atexit_module);
+    return done;
+}
+
+static void *interpreter_of(void *tstate)
+{
+    return *(void **)((char *)tstate + tracer.layout.at[RFT_THREAD_INTERP]);
+}
+
+bool rft_is_main_interpreter(void *tstate)
+{
+    int64_t id;
+    memcpy(&id, (char *)interpreter_of(tstate) + tracer.layout.at[RFT_INTERP_ID], sizeof id);
+    return id == 0;
+}
+
+static int find(void *interpreter)
+{
+    for (int i = 0; i < INTERPRETERS; i++) {
+        void *known = atomic_load_explicit(&registered[i], memory_order_relaxed);
+        if (known == interpreter) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void forget(void *interpreter)
+{
+    int i = find(interpreter);
+    if (i >= 0) {
+        atomic_store_explicit(&registered[i], NULL, memory_order_relaxed);
+    }
+}
+
+static void remember(void *interpreter)
+{
+    for (int i = 0; i < INTERPRETERS; i++) {
+        void *expected = NULL;
+        if (atomic_compare_exchange_strong(&registered[i], &expected, interpreter)) {
+            return;
+        }
+    }
+}
+
+static _Thread_local void *last_registered; /* interpreter; saves the search */
+
+static void start(void)
+{
+    struct rft_thread *t;
+    rft_tracer_set_clock();
+    if (!rft_record_begin(false) || (t = rft_thread_record()) == NULL) {
+        atomic_store(&tracer.state, RFT_STOPPED);
+        return;
+    }
+    tracer.on_clock = rft_ticker_on_clock;
+    tracer.on_fork = rft_fork_in_child;
+    tracer.on_thread = rft_watch_thread_end;
+    atomic_store(&tracer.state, RFT_TRACING);
+    if (!rft_slot_take()) {
+        py.clear_error();
+        atomic_store(&tracer.state, RFT_STOPPED);
+        rft_say("cannot trace: CPython refused the tracer");
+        return;
+    }
+    rft_fork_prepare_handlers();
+    rft_ticker_start();
+}
+
+static void start_or_register(const char *event, void *tstate)
+{
+    /* Ours, not the program's: its births must not be counted. */
+    void *exception = py.get_exception();
+    if (!atomic_exchange(&starting, true)) {
+        start();
+    }
+    struct rft_thread *t =
+        atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
+    void *interpreter = interpreter_of(tstate);
+    if (t != NULL && find(interpreter) < 0 &&
+        (rft_is_main_interpreter(tstate) || strcmp(event, "import") == 0)) {
+        t->muted++;
+        if (register_exit()) {
+            remember(interpreter);
+            last_registered = interpreter;
+        }
+        t->muted--;
+    } else if (find(interpreter) >= 0) {
+        last_registered = interpreter;
+    }
+    if (exception != NULL) {
+        py.set_exception(exception);
+    }
+}
+
+static int on_audit(const char *event, void *arguments, void *data)
+{
+    (void)arguments;
+    (void)data;
+    if (!tracer.py.is_initialized()) {
+        return 0;
+    }
+    void *tstate = tracer.py.thread_state();
+    if (tstate == NULL || atomic_load_explicit(&tracer.state, memory_order_relaxed) == RFT_STOPPED) {
+        return 0;
+    }
+    if (event[0] == 'c' && strcmp(event, "cpython.PyInterpreterState_Clear") == 0) {
+        /* Its address may be another interpreter's soon. */
+        forget(interpreter_of(tstate));
+        last_registered = NULL;
+        atomic_fetch_add(&tracer.epoch, 1);
+        return 0;
+    }
+    if (last_registered == interpreter_of(tstate)) {
+        return 0;
+    }
+    static _Thread_local bool inside; /* importing atexit raises events of its own */
+    if (!inside) {
+        inside = true;
+        start_or_register(event, tstate);
+        inside = false;
+    }
+    return 0;
+}
+
+bool rft_hooks_install(void)
+{
+    static const struct {
+        void *place;
+        const char *name;
+    } functions[] = {
+        {&py.add_audit_hook, "PySys_AddAuditHook"},
+        {&py.import_module, "PyImport_ImportModule"},
+        {&py.new_function, "PyCFunction_NewEx"},
+        {&py.call_method, "PyObject_CallMethod"},
+        {&py.get_exception, "PyErr_GetRaisedException"},
+        {&py.set_exception, "PyErr_SetRaisedException"},
+        {&py.clear_error, "PyErr_Clear"},
+        {&py.decref, "Py_DecRef"},
+        {&py.incref, "Py_IncRef"},
+        {&py.collect, "PyGC_Collect"},
+        {&py.none, "_Py_NoneStruct"},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        void *symbol = rft_symbol(functions[i].name);
+        if (symbol == NULL) {
+            return false;
+        }
+        memcpy(functions[i].place, &symbol, sizeof symbol);
+    }
+    return py.add_audit_hook(on_audit, NULL) == 0;
+}

@@ -1,0 +1,52 @@
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+
+struct rft_config rft_config;
+
+static size_t format_line(char *line, size_t size, const char *format, va_list arguments)
+{
+    int length = vsnprintf(line, size - 1, format, arguments);
+    size_t used = length < 0 ? 0 : (size_t)length < size - 2 ? (size_t)length : size - 2;
+    line[used++] = '\n';
+    return used;
+}
+
+/* A line for `reftracer run`, which reads them when the command has ended.
+ * One write to a file opened for appending: lines of several processes do not mix. */
+void rft_status(const char *format, ...)
+{
+    int fd = rft_config.status[0] != 0
+                 ? open(rft_config.status, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+                 : -1;
+    if (fd < 0) {
+        return;
+    }
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    size_t length = format_line(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (write(fd, line, length) < 0) {
+        /* Only the summary at the end misses this line. */
+    }
+    close(fd);
+}
+
+/* A line for the person at the terminal. Never on stdout. */
+void rft_say(const char *format, ...)
+{
+    char line[1024] = "reftracer: ";
+    size_t prefix = strlen(line);
+    va_list arguments;
+    va_start(arguments, format);
+    size_t length = prefix + format_line(line + prefix, sizeof line - prefix, format, arguments);
+    va_end(arguments);
+    if (write(STDERR_FILENO, line, length) < 0) {
+        /* stderr is closed: nobody to tell. */
+    }
+}

@@ -1,0 +1,29 @@
+/* Writes an .rft file: whole chunks, one write each, no buffering across ticks.
+ * Part of the agent: libc only. Not thread-safe; the caller serialises. */
+#ifndef RFT_WRITER_H
+#define RFT_WRITER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct rft_writer {
+    int fd;             /* -1: not open */
+    char path[4096];
+    dev_t device;       /* of the file that was created, to know it again */
+    ino_t inode;
+    uint32_t sequence;
+    uint64_t size;      /* bytes of whole chunks */
+};
+
+/* Creates the file (0600, must not exist) and writes its header. Returns 0 or
+ * an errno; EEXIST leaves nothing behind. */
+int rft_writer_create(struct rft_writer *writer, const char *path, uint32_t pid);
+
+/* Appends one chunk. Returns 0 or an errno; then the file ends at its last
+ * whole chunk, as far as the disk allows. */
+int rft_writer_chunk(struct rft_writer *writer, uint8_t type, const void *payload, size_t length);
+
+void rft_writer_close(struct rft_writer *writer);
+
+#endif

@@ -1,0 +1,64 @@
+/* Objects whose __del__ may have brought them back.
+ *
+ * CPython reports a death before it runs the finalizer, and nothing when the
+ * finalizer saves the object (Objects/object.c, PyObject_CallFinalizerFromDealloc).
+ * The death is counted when it is reported. If the same address dies again
+ * without having been born, the object had been brought back: that second death
+ * is not counted. At the census, those that are still alive are taken out of
+ * the dead again. Only classes with a Python-level __del__ come here. */
+#include "tracer/hash.h"
+#include "tracer/tracer.h"
+
+enum { GRAVES_MAX = 1 << 20 };
+
+static struct rft_hash graves; /* address -> struct rft_grave * */
+static struct rft_grave *all;
+static _Atomic uint32_t grave_count;
+
+void rft_grave_dig(const struct rft_grave *grave)
+{
+    pthread_mutex_lock(&tracer.lock);
+    uint64_t *value = rft_hash_put(&graves, (uint64_t)(uintptr_t)grave->op);
+    if (value != NULL) {
+        struct rft_grave *kept = (struct rft_grave *)(uintptr_t)*value;
+        if (kept == NULL && atomic_load_explicit(&grave_count, memory_order_relaxed) < GRAVES_MAX &&
+            (kept = rft_pool_alloc(sizeof *kept)) != NULL) {
+            *value = (uint64_t)(uintptr_t)kept;
+            kept->next = all;
+            all = kept;
+            atomic_fetch_add_explicit(&grave_count, 1, memory_order_relaxed);
+        }
+        if (kept != NULL) {
+            struct rft_grave *next = kept->next;
+            *kept = *grave;
+            kept->next = next;
+        }
+    }
+    pthread_mutex_unlock(&tracer.lock);
+}
+
+bool rft_grave_known(void *op)
+{
+    if (atomic_load_explicit(&grave_count, memory_order_relaxed) == 0) {
+        return false;
+    }
+    pthread_mutex_lock(&tracer.lock);
+    uint64_t *value = rft_hash_get(&graves, (uint64_t)(uintptr_t)op);
+    bool known = value != NULL && *value != 0;
+    pthread_mutex_unlock(&tracer.lock);
+    return known;
+}
+
+void rft_graves_each(void (*visit)(struct rft_grave *grave, void *arg), void *arg)
+{
+    for (struct rft_grave *grave = all; grave != NULL; grave = grave->next) {
+        visit(grave, arg);
+    }
+}
+
+void rft_graves_reset(void)
+{
+    rft_hash_clear(&graves);
+    all = NULL;
+    atomic_store_explicit(&grave_count, 0, memory_order_relaxed);
+}

@@ -1,0 +1,215 @@
+/* Sites, and the cohorts of their objects. */
+#include "tracer/hash.h"
+#include "tracer/tracer.h"
+
+#include <string.h>
+
+enum { SITE_CHUNK = 1024, SITE_CHUNKS = 1 << 14 };
+static struct rft_site *site_chunks[SITE_CHUNKS]; /* by id - 1; behind tracer.lock */
+
+struct rft_cohort *_Atomic rft_cohort_chunks[RFT_COHORT_CHUNKS];
+static uint32_t cohort_count; /* given out to threads so far, behind tracer.lock; id 0 is unused */
+
+struct rft_site *rft_site_by_id(uint32_t id)
+{
+    return &site_chunks[(id - 1) / SITE_CHUNK][(id - 1) % SITE_CHUNK];
+}
+
+static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft_type *type)
+{
+    uint32_t index = tracer.site_count;
+    if (index / SITE_CHUNK >= SITE_CHUNKS) {
+        rft_stop_for_memory("more than 16 million sites");
+        return NULL;
+    }
+    struct rft_site **chunk = &site_chunks[index / SITE_CHUNK];
+    if (*chunk == NULL && (*chunk = rft_pages_alloc(SITE_CHUNK * sizeof **chunk)) == NULL) {
+        rft_stop_for_memory("sites");
+        return NULL;
+    }
+    struct rft_site *site = &(*chunk)[index % SITE_CHUNK];
+    site->id = ++tracer.site_count;
+    site->node = node;
+    site->type_id = type->id;
+    site->interp = t->interp;
+    site->thread = t->id;
+    site->owner = t;
+    site->kind = type->kind;
+    site->fixed_size = type->fixed_size;
+    site->item_size = type->item_size;
+    site->finalizer = type->finalizer;
+    tracer.sites_n++;
+    rft_buffer_varint(&tracer.sites, node);
+    rft_buffer_varint(&tracer.sites, type->id);
+    rft_buffer_varint(&tracer.sites, t->id);
+    rft_buffer_varint(&tracer.sites, t->interp);
+    return site;
+}
+
+static bool grow(struct rft_thread *t)
+{
+    uint32_t capacity = t->site_hash ? (t->site_mask + 1) * 2 : 1024;
+    struct rft_site **slots = rft_pages_alloc(capacity * sizeof(struct rft_site *));
+    if (slots == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; t->site_hash != NULL && i <= t->site_mask; i++) {
+        for (struct rft_site *site = t->site_hash[i], *next; site != NULL; site = next) {
+            next = site->next_in_hash;
+            struct rft_site **slot =
+                &slots[rft_mix((uint64_t)site->node << 32 | site->type_id) & (capacity - 1)];
+            site->next_in_hash = *slot;
+            *slot = site;
+        }
+    }
+    if (t->site_hash != NULL) {
+        rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
+    }
+    t->site_hash = slots;
+    t->site_mask = capacity - 1;
+    return true;
+}
+
+struct rft_site *rft_site_find(struct rft_thread *t, uint32_t node, struct rft_type *type)
+{
+    uint64_t hash = rft_mix((uint64_t)node << 32 | type->id);
+    if (t->site_hash != NULL) {
+        for (struct rft_site *site = t->site_hash[hash & t->site_mask]; site != NULL;
+             site = site->next_in_hash) {
+            if (site->node == node && site->type_id == type->id && site->interp == t->interp) {
+                return site;
+            }
+        }
+    }
+    if ((t->site_hash == NULL || t->site_count > t->site_mask) && !grow(t)) {
+        rft_stop_for_memory("sites");
+        return NULL;
+    }
+    pthread_mutex_lock(&tracer.lock);
+    struct rft_site *site = new_site(t, node, type);
+    pthread_mutex_unlock(&tracer.lock);
+    if (site != NULL) {
+        struct rft_site **slot = &t->site_hash[hash & t->site_mask];
+        site->next_in_hash = *slot;
+        *slot = site;
+        t->site_count++;
+    }
+    return site;
+}
+
+uint32_t rft_cohort_ids(void)
+{
+    pthread_mutex_lock(&tracer.lock);
+    uint32_t count = cohort_count;
+    pthread_mutex_unlock(&tracer.lock);
+    return count;
+}
+
+/* Takes a batch of fresh cohorts for this thread's free list. */
+static bool refill(struct rft_thread *t)
+{
+    enum { BATCH = 64 };
+    pthread_mutex_lock(&tracer.lock);
+    uint32_t first = cohort_count ? cohort_count : BATCH; /* ids below one batch stay unused */
+    struct rft_cohort *_Atomic *chunk = &rft_cohort_chunks[first / RFT_COHORT_CHUNK];
+    struct rft_cohort *cohorts = NULL;
+    if (first < RFT_COHORT_CHUNKS * RFT_COHORT_CHUNK) {
+        cohorts = atomic_load_explicit(chunk, memory_order_relaxed);
+        if (cohorts == NULL) {
+            cohorts = rft_pages_alloc(RFT_COHORT_CHUNK * sizeof *cohorts);
+            /* release: pairs with the acquire in rft_cohort() */
+            atomic_store_explicit(chunk, cohorts, memory_order_release);
+        }
+    }
+    if (cohorts != NULL) {
+        cohort_count = first + BATCH;
+    } else {
+        rft_stop_for_memory("cohorts");
+    }
+    pthread_mutex_unlock(&tracer.lock);
+    for (uint32_t i = 0; cohorts != NULL && i < BATCH; i++) {
+        rft_cohort(first + i)->start = t->free_cohorts;
+        t->free_cohorts = first + i;
+    }
+    return cohorts != NULL;
+}
+
+static void give_back(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
+{
+    cohort->site = NULL;
+    cohort->start = t->free_cohorts;
+    t->free_cohorts = id;
+}
+
+/* Have all objects of a closed cohort died, and is it for us to use it again? */
+bool rft_cohort_claim(struct rft_cohort *cohort)
+{
+    return atomic_load_explicit(&cohort->deaths, memory_order_relaxed) +
+                   atomic_load_explicit(&cohort->f_deaths, memory_order_relaxed) ==
+               cohort->births &&
+           atomic_exchange_explicit(&cohort->freed, 1, memory_order_acq_rel) == 0;
+}
+
+/* Closes the site's current cohort and opens the next. Returns the slot base,
+ * or 0 without memory. Called by the site's owner. */
+uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
+{
+    uint32_t births = atomic_load_explicit(&site->births, memory_order_relaxed);
+    uint32_t current = site->slot_base >> RFT_STAMP_BITS;
+    if (current != 0) {
+        struct rft_cohort *old = rft_cohort(current);
+        uint32_t span = t->now - old->start;
+        old->births = births - site->births_before_cohort;
+        atomic_store_explicit(&old->span, span > 0 ? span : 1, memory_order_release);
+        if (rft_cohort_claim(old)) {
+            give_back(t, current, old);
+        } else {
+            site->live_cohorts++;
+        }
+    }
+    uint32_t emptied = atomic_exchange_explicit(&site->f_closed, 0, memory_order_relaxed);
+    site->live_cohorts -= emptied < site->live_cohorts ? emptied : site->live_cohorts;
+    if (t->free_cohorts == 0 && !refill(t)) {
+        site->slot_base = 0;
+        return 0;
+    }
+    uint32_t id = t->free_cohorts;
+    struct rft_cohort *cohort = rft_cohort(id);
+    t->free_cohorts = cohort->start;
+    uint32_t shift = site->live_cohorts / RFT_COHORTS_PER_SPAN;
+    *cohort = (struct rft_cohort){
+        .site = site, .start = t->now, .shift = (uint8_t)(shift < 20 ? shift : 20)};
+    site->shift = cohort->shift;
+    site->cohort_start = t->now;
+    site->births_before_cohort = births;
+    site->slot_base = id << RFT_STAMP_BITS;
+    return site->slot_base;
+}
+
+/* This thread saw the last object of a closed cohort die, and claimed it. */
+void rft_cohort_emptied(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
+{
+    struct rft_site *site = cohort->site;
+    if (site->owner != t) {
+        atomic_fetch_add_explicit(&site->f_closed, 1, memory_order_relaxed);
+    } else if (site->live_cohorts > 0) {
+        site->live_cohorts--;
+    }
+    give_back(t, id, cohort);
+}
+
+void rft_sites_reset(void)
+{
+    for (uint32_t i = 0; i < SITE_CHUNKS && site_chunks[i] != NULL; i++) {
+        rft_pages_free(site_chunks[i], SITE_CHUNK * sizeof *site_chunks[i]);
+        site_chunks[i] = NULL;
+    }
+    for (uint32_t i = 0; i < RFT_COHORT_CHUNKS; i++) {
+        struct rft_cohort *chunk = atomic_load_explicit(&rft_cohort_chunks[i], memory_order_relaxed);
+        if (chunk != NULL) {
+            rft_pages_free(chunk, RFT_COHORT_CHUNK * sizeof *chunk);
+            atomic_store_explicit(&rft_cohort_chunks[i], NULL, memory_order_relaxed);
+        }
+    }
+    cohort_count = 0;
+}

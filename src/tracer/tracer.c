@@ -1,0 +1,473 @@
+#include "tracer/tracer.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tracer/chain.h"
+#include "tracer/hash.h"
+#include "tracer/live_map.h"
+
+struct rft_tracer tracer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+_Thread_local struct rft_thread *rft_self;
+
+/* Births and deaths between two readings of the clock. A reading costs about
+ * as much as two births; see also ticker.c, which cuts the wait short. */
+enum { EVENTS_PER_CLOCK = 32 };
+
+uint32_t rft_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint32_t)((ns - tracer.start_ns) / 1000000u);
+}
+
+void rft_stop_for_memory(const char *what)
+{
+    tracer.out_of_memory = what;
+    int tracing = RFT_TRACING;
+    atomic_compare_exchange_strong(&tracer.state, &tracing, RFT_STOPPED);
+}
+
+static void bump(_Atomic uint32_t *counter)
+{
+    /* Single writer: a load and a store, no locked instruction. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* --- threads ---------------------------------------------------------- */
+
+static void new_thread_identity(struct rft_thread *t)
+{
+    t->id = ++tracer.thread_count;
+    t->native_id = (int)syscall(SYS_gettid);
+    t->start = t->now;
+    t->named = false;
+    t->name = 0;
+    atomic_store(&t->ended, false);
+}
+
+struct rft_thread *rft_thread_record(void)
+{
+    struct rft_thread *t = rft_self;
+    if (t != NULL) {
+        return t;
+    }
+    pthread_mutex_lock(&tracer.lock);
+    t = tracer.free_threads;
+    if (t != NULL) {
+        tracer.free_threads = t->next_free;
+    } else if ((t = rft_pages_alloc(sizeof *t)) != NULL) {
+        t->next = tracer.threads;
+        tracer.threads = t;
+    }
+    if (t != NULL) {
+        t->now = rft_now_ms();
+        new_thread_identity(t);
+    }
+    pthread_mutex_unlock(&tracer.lock);
+    if (t == NULL) {
+        rft_stop_for_memory("a thread");
+        return NULL;
+    }
+    t->epoch = atomic_load(&tracer.epoch) - 1; /* sets up the caches at the first event */
+    rft_self = t;
+    if (tracer.on_thread != NULL) {
+        tracer.on_thread(t);
+    }
+    return t;
+}
+
+/* The thread ends: its record goes to the next thread that starts. Its sites
+ * stay; the next thread becomes their owner, so that they keep one writer. */
+void rft_thread_ended(struct rft_thread *t)
+{
+    rft_self = NULL;
+    t->tstate = NULL;
+    t->depth = 0;
+    t->top = 0;
+    t->tag++;
+    t->interp = 0;
+    if (t->site_hash != NULL) {
+        rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
+    }
+    t->site_hash = NULL;
+    t->site_count = t->site_mask = 0;
+    pthread_mutex_lock(&tracer.lock);
+    atomic_store(&t->ended, true);
+    rft_thread_define(t, rft_now_ms() + 1);
+    t->next_free = tracer.free_threads;
+    tracer.free_threads = t;
+    pthread_mutex_unlock(&tracer.lock);
+}
+
+static __attribute__((noinline)) void read_clock(struct rft_thread *t)
+{
+    t->now = rft_now_ms();
+    atomic_store_explicit(&t->countdown, EVENTS_PER_CLOCK, memory_order_relaxed);
+    atomic_store_explicit(&t->events,
+                          atomic_load_explicit(&t->events, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (tracer.on_clock != NULL) {
+        tracer.on_clock(t->now);
+    }
+}
+
+static inline void count_event(struct rft_thread *t)
+{
+    int32_t left = atomic_load_explicit(&t->countdown, memory_order_relaxed) - 1;
+    atomic_store_explicit(&t->countdown, left, memory_order_relaxed);
+    if (__builtin_expect(left < 0, 0)) {
+        read_clock(t);
+    }
+}
+
+/* Another thread state, or a known code object or type has died: nothing that
+ * was remembered by address is good any more. */
+static __attribute__((noinline)) void new_context(struct rft_thread *t, void *tstate)
+{
+    t->epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
+    t->tag++;
+    t->depth = 0;
+    t->top = 0;
+    t->tstate = tstate;
+    t->interp = rft_interp_index(t, tstate);
+}
+
+/* --- births ----------------------------------------------------------- */
+
+static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t, void *type,
+                                                            uintptr_t instr)
+{
+    uint32_t node = t->depth > 0 ? rft_chain_node(t, t->depth - 1) : 0;
+    if (!t->named && t->depth > 0) {
+        rft_thread_name(t);
+    }
+    struct rft_type *record = rft_type_record(t, type);
+    struct rft_site *site = record != NULL ? rft_site_find(t, node, record) : NULL;
+    if (site != NULL) {
+        struct rft_site_entry *entry =
+            &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type) *
+                       UINT64_C(0x9E3779B97F4A7C15)) >> 53];
+        entry->instr = instr;
+        entry->type = type;
+        entry->parent_and_tag = t->parent_and_tag;
+        entry->site = site;
+    }
+    return site;
+}
+_Static_assert(RFT_SITE_CACHE == 1 << (64 - 53), "the shift that makes an index of a hash");
+
+/* An address is born that we hold alive: CPython did not report its death
+ * (gh-130382, gh-156371, or while another tool held the slot). */
+static void count_death(struct rft_thread *t, uintptr_t op, uint32_t slot, bool sized);
+static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
+{
+    struct rft_site *site = rft_cohort(slot >> RFT_STAMP_BITS)->site;
+    if (!site->ended) { /* an interpreter with its own GIL drops its heap without a word */
+        bump(&t->inferred);
+    }
+    if (site->kind == RFT_KIND_TYPE || site->kind == RFT_KIND_CODE) {
+        pthread_mutex_lock(&tracer.lock);
+        bool known = rft_code_forget(op) || rft_type_forget(op);
+        pthread_mutex_unlock(&tracer.lock);
+        if (known) {
+            atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
+        }
+    }
+    count_death(t, (uintptr_t)op, slot, false); /* its contents are gone */
+}
+
+/* The census found no object behind a slot: its death had not been reported. */
+void rft_census_stale(struct rft_thread *t, uint32_t slot)
+{
+    count_death(t, 0, slot, false);
+}
+
+static inline void on_birth(struct rft_thread *t, void *op)
+{
+    void *tstate = tracer.py.thread_state();
+    uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
+    if (__builtin_expect((tstate != t->tstate) | (epoch != t->epoch), 0)) {
+        new_context(t, tstate);
+    }
+    count_event(t);
+
+    /* The stack: usually the frame of the last birth, or one near it. */
+    uintptr_t instr = 0;
+    if (tstate != NULL) {
+        uintptr_t frame = *(uintptr_t *)((char *)tstate + tracer.layout.at[RFT_THREAD_FRAME]);
+        if (frame != t->top || frame == 0 || !tracer.frame_tags || !rft_frame_is_tagged(frame)) {
+            rft_chain_resolve(t, frame);
+            frame = t->top;
+        }
+        if (frame != 0) {
+            instr = *(uintptr_t *)(frame + tracer.layout.at[RFT_FRAME_INSTR]);
+            struct rft_chain_entry *top = &t->chain[t->depth - 1];
+            if (top->instr != instr) {
+                top->instr = instr;
+                top->node = 0;
+            }
+        }
+    }
+
+    /* The site. */
+    void *type = *(void **)((char *)op + tracer.layout.at[RFT_OBJECT_TYPE]);
+    struct rft_site_entry *entry =
+        &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type) * UINT64_C(0x9E3779B97F4A7C15)) >>
+                  53];
+    struct rft_site *site = entry->site;
+    if (__builtin_expect((entry->parent_and_tag != t->parent_and_tag) | (entry->instr != instr) |
+                             (entry->type != type), 0)) {
+        site = find_site(t, type, instr);
+        if (site == NULL) {
+            bump(&t->dropped);
+            return;
+        }
+    }
+
+    /* The live map. */
+    _Atomic uint32_t *slot = rft_live_map_slot(t, (uintptr_t)op, true);
+    uint32_t stamp = (t->now - site->cohort_start) >> site->shift;
+    uint32_t base = site->slot_base;
+    if (__builtin_expect((stamp >= RFT_STAMPS) | (base == 0), 0)) {
+        base = rft_cohort_open(t, site);
+        stamp = 0;
+    }
+    if (__builtin_expect((slot == NULL) | (base == 0), 0)) {
+        bump(&t->dropped);
+        return;
+    }
+    uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
+    atomic_store_explicit(slot, base | stamp, memory_order_relaxed);
+    bump(&site->births);
+    site->last_birth = (uint32_t)((uintptr_t)op >> 4);
+    if (__builtin_expect(before != 0, 0)) {
+        infer_death(t, op, before);
+    }
+}
+
+/* --- deaths ----------------------------------------------------------- */
+
+static unsigned age_bucket(uint32_t age)
+{
+    return age == 0 ? 0 : 32 - (unsigned)__builtin_clz(age);
+}
+
+static struct rft_ages *ages_of(struct rft_ages *_Atomic *place)
+{
+    struct rft_ages *ages = atomic_load_explicit(place, memory_order_acquire);
+    if (ages == NULL) {
+        pthread_mutex_lock(&tracer.lock);
+        ages = atomic_load_explicit(place, memory_order_relaxed);
+        if (ages == NULL && (ages = rft_pool_alloc(sizeof *ages)) != NULL) {
+            atomic_store_explicit(place, ages, memory_order_release);
+        }
+        pthread_mutex_unlock(&tracer.lock);
+    }
+    return ages;
+}
+
+static __attribute__((noinline)) void count_aged(struct rft_thread *t, struct rft_site *site,
+                                                 unsigned bucket)
+{
+    if (bucket >= RFT_AGE_BUCKETS) {
+        bucket = RFT_AGE_BUCKETS - 1;
+    }
+    bool own = site->owner == t;
+    struct rft_ages *ages = ages_of(own ? &site->ages : &site->f_ages);
+    if (ages == NULL) {
+        rft_stop_for_memory("ages");
+    } else if (own) {
+        bump(&ages->deaths[bucket]);
+    } else {
+        atomic_fetch_add_explicit(&ages->deaths[bucket], 1, memory_order_relaxed);
+    }
+}
+
+static __attribute__((noinline)) void count_foreign(struct rft_site *site,
+                                                    struct rft_cohort *cohort, unsigned bucket,
+                                                    uint64_t bytes)
+{
+    if (bucket == 0) {
+        atomic_fetch_add_explicit(&site->f_at_once, 1, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&site->f_dead_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cohort->f_deaths, 1, memory_order_relaxed);
+}
+
+static inline uint64_t size_at_death(struct rft_site *site, uintptr_t op)
+{
+    if (site->kind == RFT_KIND_FIXED) {
+        return site->fixed_size;
+    }
+    return rft_object_size((const char *)op, site->kind, site->fixed_size, site->item_size);
+}
+
+static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
+                                       struct rft_cohort *cohort, uintptr_t op, uint32_t slot)
+{
+    int32_t age = (int32_t)(t->now - cohort->start) -
+                  (int32_t)((slot % RFT_STAMPS) << cohort->shift);
+    /* Where the stamps are coarser than 1 ms, the newest object of the site is
+     * still known to have died at once if it is the one that dies. */
+    if (age <= 0 || (cohort->shift > 0 && site->last_birth == (uint32_t)(op >> 4) &&
+                     age < (1 << cohort->shift))) {
+        return 0;
+    }
+    return age_bucket((uint32_t)age);
+}
+
+static void count_death(struct rft_thread *t, uintptr_t op, uint32_t slot, bool sized)
+{
+    uint32_t id = slot >> RFT_STAMP_BITS;
+    struct rft_cohort *cohort = rft_cohort(id);
+    struct rft_site *site = cohort->site;
+    if (__builtin_expect(site->ended, 0)) {
+        return;
+    }
+    unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
+    uint64_t bytes = sized ? size_at_death(site, op) : 0;
+    if (site->finalizer && sized) {
+        rft_grave_dig(&(struct rft_grave){
+            .op = (void *)op, .type = *(void **)(op + tracer.layout.at[RFT_OBJECT_TYPE]),
+            .site = site, .slot = slot, .bucket = (uint8_t)bucket, .bytes = (uint32_t)bytes});
+    }
+    if (__builtin_expect(site->owner == t, 1)) {
+        if (bucket == 0) {
+            bump(&site->at_once);
+        }
+        atomic_store_explicit(
+            &site->dead_bytes,
+            atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
+            memory_order_relaxed);
+        bump(&cohort->deaths);
+    } else {
+        count_foreign(site, cohort, bucket, bytes);
+    }
+    if (bucket > 0) {
+        count_aged(t, site, bucket);
+    }
+    if (atomic_load_explicit(&cohort->span, memory_order_acquire) != 0 &&
+        rft_cohort_claim(cohort)) {
+        rft_cohort_emptied(t, id, cohort);
+    }
+}
+
+/* A code object or a type dies: what is remembered by its address is void. */
+static __attribute__((noinline)) void forget(void *op)
+{
+    pthread_mutex_lock(&tracer.lock);
+    bool known = rft_code_forget(op) || rft_type_forget(op);
+    pthread_mutex_unlock(&tracer.lock);
+    if (known) {
+        atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
+    }
+}
+
+/* The death of an object whose birth was not seen. */
+static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void *op)
+{
+    void *type = *(void **)((char *)op + tracer.layout.at[RFT_OBJECT_TYPE]);
+    unsigned long flags;
+    memcpy(&flags, (char *)type + tracer.layout.at[RFT_TYPE_FLAGS], sizeof flags);
+    if (type == tracer.py.code_type || flags & 1ul << 31) { /* Py_TPFLAGS_TYPE_SUBCLASS */
+        forget(op);
+    }
+    if (!rft_grave_known(op)) {
+        bump(&t->unseen);
+    }
+}
+
+static inline void on_death(struct rft_thread *t, void *op)
+{
+    count_event(t);
+    _Atomic uint32_t *place = rft_live_map_slot(t, (uintptr_t)op, false);
+    uint32_t slot = place != NULL ? atomic_load_explicit(place, memory_order_relaxed) : 0;
+    if (slot == 0) {
+        on_unseen_death(t, op);
+        return;
+    }
+    atomic_store_explicit(place, 0, memory_order_relaxed);
+    unsigned kind = rft_cohort(slot >> RFT_STAMP_BITS)->site->kind;
+    if (__builtin_expect(kind >= RFT_KIND_TYPE, 0)) {
+        forget(op);
+    }
+    count_death(t, (uintptr_t)op, slot, true);
+}
+
+int rft_on_event(void *op, int event, void *data)
+{
+    (void)data;
+#ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
+    (void)op;
+    (void)event;
+    if (event != RFT_EVENT_REMOVED) {
+        return 0;
+    }
+#endif
+    if (__builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
+                         0)) {
+        if (atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_FORKED) {
+            return 0;
+        }
+        tracer.on_fork();
+        return rft_on_event(op, event, data);
+    }
+    struct rft_thread *t = rft_self;
+    if (__builtin_expect(t == NULL, 0)) {
+        t = rft_thread_record();
+        if (t == NULL) {
+            return 0;
+        }
+    }
+    if (event == RFT_EVENT_CREATE) {
+        if (__builtin_expect(t->muted == 0, 1)) {
+            on_birth(t, op);
+        }
+    } else if (event == RFT_EVENT_DESTROY) {
+        on_death(t, op);
+    }
+    return 0;
+}
+
+/* In the child of a fork: the parent's objects are older than this trace. The
+ * caller has made sure that no other thread is in here. */
+void rft_tracer_reset_after_fork(void)
+{
+    struct rft_thread *self = rft_self;
+    for (struct rft_thread *t = tracer.threads, *next; t != NULL; t = next) {
+        next = t->next;
+        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
+        if (t->site_hash != NULL) {
+            rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
+        }
+        if (t != self) {
+            rft_pages_free(t, sizeof *t);
+        }
+    }
+    tracer.threads = tracer.free_threads = NULL;
+    rft_self = NULL;
+    if (self != NULL) {
+        rft_pages_free(self, sizeof *self);
+    }
+    tracer.thread_count = tracer.interp_count = tracer.site_count = 0;
+    struct rft_buffer *pending[] = {&tracer.strings, &tracer.codes, &tracer.types,
+                                    &tracer.stacks, &tracer.thread_records,
+                                    &tracer.interp_records, &tracer.sites, &tracer.losses};
+    for (size_t i = 0; i < sizeof pending / sizeof *pending; i++) {
+        rft_buffer_clear(pending[i]);
+    }
+    tracer.strings_n = tracer.codes_n = tracer.types_n = tracer.stacks_n = 0;
+    tracer.threads_n = tracer.interps_n = tracer.sites_n = 0;
+    rft_live_map_clear();
+    rft_codes_reset();
+    rft_types_reset();
+    rft_sites_reset();
+    rft_interps_reset();
+    rft_graves_reset();
+    rft_tick_reset();
+}
