@@ -9,6 +9,10 @@ from conftest import BUILD
 # Debian 12 has 2.36; from 2.34 on libc.so.6 has all of pthreads.
 NEWEST_GLIBC = (2, 34)
 
+# The ways out of a process that run no atexit callback: src/agent/leave.c finishes the trace
+# there.
+INTERPOSED = {"_exit", "_Exit", "execv", "execve", "fexecve"}
+
 
 @pytest.fixture(params=["libreftracer-agent.so", "libreftracer-agent-empty.so"])
 def agent(request):
@@ -26,7 +30,7 @@ def test_the_agent_depends_on_libc_only(agent):
 
 
 def test_the_agent_needs_no_newer_glibc(agent):
-    needs = readelf("-V", agent).partition("version needs section")[2]
+    needs = readelf("-V", agent).partition("Version needs section")[2]
     versions = {
         tuple(int(part) for part in version.split("."))
         for version in re.findall(r"Name: GLIBC_([\d.]+)", needs)
@@ -41,12 +45,12 @@ def test_the_agent_leaves_no_symbol_of_python_to_the_linker(agent):
     assert [name for name in undefined if re.match(r"_?Py", name)] == []
 
 
-def test_the_agent_exports_next_to_nothing(agent):
-    """What it exported could shadow a symbol of the program."""
+def test_the_agent_exports_only_what_it_means_to_stand_in_front_of(agent):
+    """What it exported besides could shadow a symbol of the program."""
     exported = re.findall(
         r"(?:FUNC|OBJECT|TLS)\s+(?:GLOBAL|WEAK)\s+DEFAULT\s+\d+ (\S+)", readelf("--dyn-syms", agent)
     )
-    assert [name for name in exported if not name.startswith("reftracer_")] == []
+    assert set(exported) <= INTERPOSED
 
 
 def test_the_agent_is_hardened_and_stays_loaded(agent):

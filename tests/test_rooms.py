@@ -20,7 +20,9 @@ BELOW = {
     "space": {"base"},
     "layout": {"base", "space"},
     "runtime": {"base", "space", "layout"},
-    "tracer": {"base", "tss", "layout", "runtime", "space"},
+    # The tracer takes the kinds of types and of losses from the format, so that nobody has to
+    # translate them.
+    "tracer": {"base", "tss", "space", "layout", "runtime", "trace/format"},
     "trace/format": {"base"},
     "trace/writer": {"base", "trace/format"},
     "trace/reader": {"base", "trace/format"},
