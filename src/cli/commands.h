@@ -8,12 +8,12 @@
 /* Exit codes of the command. Scripts rely on them: they never change meaning. */
 enum {
     EXIT_FINE = 0,
-    EXIT_UNREADABLE = 1,     /* report, diff: no trace could be read */
-    EXIT_USAGE = 2,          /* the command line makes no sense */
-    EXIT_RUN_FAILED = 125,   /* run: reftracer itself failed, or nothing was traced */
+    EXIT_UNREADABLE = 1,       /* report, diff: no trace could be read */
+    EXIT_USAGE = 2,            /* the command line makes no sense */
+    EXIT_RUN_FAILED = 125,     /* run: reftracer itself failed, or nothing was traced */
     EXIT_NOT_EXECUTABLE = 126, /* run: the program was found but can't be executed */
-    EXIT_NOT_FOUND = 127,    /* run: the program was not found */
-    EXIT_SIGNAL_BASE = 128,  /* run: plus the number of the signal that ended the program */
+    EXIT_NOT_FOUND = 127,      /* run: the program was not found */
+    EXIT_SIGNAL_BASE = 128,    /* run: plus the number of the signal that ended the program */
 };
 
 /* Entry points: argv[0] is the subcommand's name. Each returns an exit code. */
@@ -27,8 +27,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same for a mistake on the command line of `command`; adds where to find
  * help and returns EXIT_USAGE. */
-int usage_error(const char *command, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* For getopt_long() with opterr 0: what is wrong with the option it refused,
  * result being ':' or '?'. Returns EXIT_USAGE. */

@@ -75,8 +75,8 @@ int option_error(const char *command, int result, char **argv)
         return usage_error(command, "option %s needs a value", word);
     if (optopt > 0 && optopt < 128 && strncmp(word, "--", 2) != 0)
         return usage_error(command, "there is no option -%c", optopt);
-    return usage_error(command, "option %s does not exist, is cut short ambiguously, or takes no value",
-                       word);
+    return usage_error(
+        command, "option %s does not exist, is cut short ambiguously, or takes no value", word);
 }
 
 bool read_number(const char *text, long limit, long *number)

@@ -1,8 +1,8 @@
 /* `reftracer run`: starts a program with the agent preloaded. The agent does the
  * tracing; what is told to it, and what it tells back, is in run_child.c and
  * run_outcome.c. */
-#include "cli/commands.h"
 #include "cli/run.h"
+#include "cli/commands.h"
 
 #include <getopt.h>
 #include <stdio.h>

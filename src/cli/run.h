@@ -21,15 +21,15 @@ struct run_options {
 /* How the program takes to LD_PRELOAD. */
 enum preload_obstacle {
     PRELOAD_WORKS,
-    PRELOAD_STATIC,      /* no dynamic loader is involved */
-    PRELOAD_OTHER_ABI,   /* another word size, processor or C library than the agent's */
-    PRELOAD_PRIVILEGED,  /* set-uid and the like: the loader ignores LD_PRELOAD */
+    PRELOAD_STATIC,     /* no dynamic loader is involved */
+    PRELOAD_OTHER_ABI,  /* another word size, processor or C library than the agent's */
+    PRELOAD_PRIVILEGED, /* set-uid and the like: the loader ignores LD_PRELOAD */
 };
 
 struct program {
-    char *path;   /* what to execute, found as execvp() finds it; owned */
-    char **argv;  /* its arguments, NULL at the end; the array is owned, the strings are not */
-    char *name;   /* what the program is called in the name of the trace; owned */
+    char *path;  /* what to execute, found as execvp() finds it; owned */
+    char **argv; /* its arguments, NULL at the end; the array is owned, the strings are not */
+    char *name;  /* what the program is called in the name of the trace; owned */
     enum preload_obstacle obstacle;
 };
 
@@ -40,8 +40,8 @@ enum program_kind { PROGRAM_COMMAND, PROGRAM_MODULE, PROGRAM_CODE };
 /* Finds the program of `words` (count of them, at least one; the first is the
  * command, module name or code) and checks what can be checked before it is
  * started. */
-int program_find(const struct run_options *options, enum program_kind kind, char **words,
-                 int count, struct program *program);
+int program_find(const struct run_options *options, enum program_kind kind, char **words, int count,
+                 struct program *program);
 void program_deinit(struct program *program);
 
 /* One clause about the obstacle, "" if there is none. */

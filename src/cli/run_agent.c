@@ -88,7 +88,8 @@ int agent_find(char **preload)
     /* The loader splits LD_PRELOAD at both, and there is no way to quote them. */
     if (strpbrk(agent, " :") != NULL) {
         say("the agent's path %s has a space or colon in it, which LD_PRELOAD can't hold. Move "
-            "reftracer, or set REFTRACER_AGENT to a copy of the file elsewhere", agent);
+            "reftracer, or set REFTRACER_AGENT to a copy of the file elsewhere",
+            agent);
         free(agent);
         return EXIT_RUN_FAILED;
     }
@@ -97,7 +98,8 @@ int agent_find(char **preload)
     int made;
     if (before == NULL || before[0] == '\0')
         made = asprintf(preload, "%s", agent);
-    else if (strncmp(before, agent, length) == 0 && (before[length] == '\0' || before[length] == ':'))
+    else if (strncmp(before, agent, length) == 0 &&
+             (before[length] == '\0' || before[length] == ':'))
         made = asprintf(preload, "%s", before); /* run inside a traced program */
     else
         made = asprintf(preload, "%s:%s", agent, before);

@@ -94,8 +94,8 @@ int child_run(const struct run_options *options, const struct program *program,
               const struct output *output, const char *preload, const char *status_path,
               struct child_end *end)
 {
-    struct child_note *note = mmap(NULL, sizeof *note, PROT_READ | PROT_WRITE,
-                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct child_note *note =
+        mmap(NULL, sizeof *note, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (note == MAP_FAILED) {
         say("cannot start %s: %s", program->path, strerror(errno));
         return EXIT_RUN_FAILED;

@@ -50,7 +50,7 @@ struct report {
     unsigned long refused, stopped;
     uint64_t main_bytes, child_bytes;
     bool main_traced;
-    char *refusal; /* why the first refused process was; owned */
+    char *refusal;         /* why the first refused process was; owned */
     char *lasting_refusal; /* that of the command itself; owned */
 };
 
@@ -163,7 +163,8 @@ static void totals_text(const char *trace_path, uint64_t bytes, char *text, size
     char live[32];
     if (end->present)
         snprintf(text, size, ", %s births, %s alive at the end",
-                 grouped(end->births, births, sizeof births), grouped(end->live, live, sizeof live));
+                 grouped(end->births, births, sizeof births),
+                 grouped(end->live, live, sizeof live));
     rft_trace_destroy(trace);
 }
 
@@ -179,7 +180,8 @@ static void tell_written(const struct output *output, const struct child_end *en
     char main_size[32];
     char child_size[32];
     if (report->main_bytes == 0) {
-        say("the trace %s%s is gone: the program, or somebody else, removed it", output->shown, file);
+        say("the trace %s%s is gone: the program, or somebody else, removed it", output->shown,
+            file);
         return;
     }
     totals_text(end->trace, report->main_bytes, totals, sizeof totals);
@@ -191,8 +193,8 @@ static void tell_written(const struct output *output, const struct child_end *en
     if (report->children == 0)
         say("wrote %s%s (%s%s)", output->shown, file, main_size, totals);
     else
-        say("wrote %s%s (%s%s) and %lu more of child processes (%s)", output->shown, file, main_size,
-            totals, report->children, child_size);
+        say("wrote %s%s (%s%s) and %lu more of child processes (%s)", output->shown, file,
+            main_size, totals, report->children, child_size);
     if (report->children == 0)
         say("now see what grows: reftracer report %s%s", output->shown, file);
     else
@@ -210,7 +212,8 @@ static void tell_nothing(const struct program *program, const struct report *rep
             obstacle_text(program->obstacle));
     else
         say("nothing was traced: %s was no CPython 3.13 or newer, and it started none. To run a "
-            "script: reftracer run --python python3.14 script.py", program->path);
+            "script: reftracer run --python python3.14 script.py",
+            program->path);
 }
 
 int outcome_tell(const struct run_options *options, const struct program *program,

@@ -52,7 +52,8 @@ static int remove_earlier(const struct output *output)
     }
     int code = 0;
     for (struct dirent *entry; code == 0 && (entry = readdir(folder)) != NULL;) {
-        if (strcmp(entry->d_name, output->file) != 0 && !is_child_trace(entry->d_name, output->file))
+        if (strcmp(entry->d_name, output->file) != 0 &&
+            !is_child_trace(entry->d_name, output->file))
             continue;
         struct stat st;
         if (fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -107,7 +108,8 @@ static int prepare_named(const struct run_options *options, struct output *outpu
         return EXIT_RUN_FAILED;
     }
     if (exists && !options->force) {
-        say("%s exists already: add -f to replace it, or give another name with -o", options->output);
+        say("%s exists already: add -f to replace it, or give another name with -o",
+            options->output);
         return EXIT_RUN_FAILED;
     }
     int code = check_folder(output);
@@ -126,7 +128,8 @@ static int prepare_unnamed(struct output *output)
     } else {
         const char *temporary = getenv("TMPDIR");
         free(output->folder);
-        output->folder = realpath(temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp", NULL);
+        output->folder =
+            realpath(temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp", NULL);
         if (output->folder == NULL) {
             say("cannot write the trace: neither the working folder nor TMPDIR can be written to. "
                 "Give a place with -o FILE");

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-    NAME_LIMIT = 64,          /* of the trace's name: long enough to recognise the program */
-    SHEBANG_DEPTH_LIMIT = 4,  /* the kernel's own bound on scripts run by scripts */
+    NAME_LIMIT = 64,         /* of the trace's name: long enough to recognise the program */
+    SHEBANG_DEPTH_LIMIT = 4, /* the kernel's own bound on scripts run by scripts */
     PROGRAM_HEADERS_LIMIT = 512,
 };
 
@@ -244,7 +244,8 @@ static int find_executable(const char *name, bool python_was_looked_for, struct 
     }
     if (S_ISDIR(st.st_mode)) {
         say("cannot execute %s: it is a folder. If it is a Python program, name the Python: "
-            "reftracer run -- python3 %s", name, name);
+            "reftracer run -- python3 %s",
+            name, name);
         return EXIT_NOT_EXECUTABLE;
     }
     if (access(program->path, X_OK) != 0) {
@@ -254,8 +255,8 @@ static int find_executable(const char *name, bool python_was_looked_for, struct 
     return inspect(program->path, 0, &program->obstacle);
 }
 
-int program_find(const struct run_options *options, enum program_kind kind, char **words,
-                 int count, struct program *program)
+int program_find(const struct run_options *options, enum program_kind kind, char **words, int count,
+                 struct program *program)
 {
     bool with_python = kind != PROGRAM_COMMAND || options->python != NULL || is_script(words[0]);
     program->argv = calloc((size_t)count + 3, sizeof *program->argv);

@@ -1,0 +1,223 @@
+#include "report/diff_page.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "report/growing.h"
+#include "report/place.h"
+#include "report/units.h"
+
+enum { ROWS = 15, VERDICTS_SHOWN = 10, WIDE = 100 };
+
+static void write_side(const struct diff_report *report, const char *name,
+                       const struct rft_model *model)
+{
+    const struct rft_process *process = &model->processes[0];
+    char duration[UNIT_SIZE];
+    char births[UNIT_SIZE];
+    char live[UNIT_SIZE];
+    char bytes[UNIT_SIZE];
+    struct rft_strbuf line = {0};
+    page_put(report->page, INK_BOLD, name);
+    page_format(report->page, INK_PLAIN, "  %s: %s", process->path, process->command);
+    page_line(report->page);
+    rft_strbuf_format(&line, "Python %s, %s; %s born, %s alive at the end (%s)%s",
+                      process->python_version,
+                      units_duration(model->duration_ms, duration, sizeof duration),
+                      units_count(model->totals.births, births, sizeof births),
+                      units_count(model->totals.live, live, sizeof live),
+                      units_bytes((double)model->totals.live_bytes, bytes, sizeof bytes),
+                      model->exact ? "" : "; not exact:");
+    page_paragraph(report->page, INK_PLAIN, 3, rft_strbuf_text(&line));
+    for (size_t i = 0; i < model->reason_count; i++)
+        page_paragraph(report->page, INK_CAUTION, 5, model->reasons[i].text);
+    rft_strbuf_deinit(&line);
+}
+
+static bool grows(const struct rft_model *model, uint32_t site)
+{
+    return site != RFT_NONE && model->sites[site].growth.kind == RFT_GROWTH_GROWING;
+}
+
+/* One line: what grows in one run and not in the other. */
+static void write_verdict(const struct diff_report *report, const struct rft_model *model,
+                          uint32_t index, const char *change, enum page_ink ink)
+{
+    const struct rft_site *site = &model->sites[index];
+    char rate[UNIT_SIZE];
+    char bytes[UNIT_SIZE];
+    struct rft_strbuf place = {0};
+    page_format(report->page, ink, "  %s", change);
+    page_format(report->page, INK_BOLD, "  %s", model->types[site->type].name);
+    page_format(report->page, INK_PLAIN, "  +%s objects/s  +%s/s",
+                units_rate(site->growth.objects_per_s, rate, sizeof rate),
+                units_bytes(site->growth.bytes_per_s, bytes, sizeof bytes));
+    page_line(report->page);
+    place_stack(&place, model, site->stack);
+    page_format(report->page, INK_PLAIN, "      %s", rft_strbuf_text(&place));
+    page_line(report->page);
+    rft_strbuf_deinit(&place);
+}
+
+static void write_verdicts(const struct diff_report *report)
+{
+    uint32_t begins = 0;
+    uint32_t ends = 0;
+    uint32_t both = 0;
+    for (size_t i = 0; i < report->diff->site_count; i++) {
+        const struct rft_diff_site *row = &report->diff->sites[i];
+        bool in_a = grows(report->a, row->a_site);
+        bool in_b = grows(report->b, row->b_site);
+        begins += !in_a && in_b;
+        ends += in_a && !in_b;
+        both += in_a && in_b;
+    }
+    page_line(report->page);
+    if (begins + ends + both == 0) {
+        page_put(report->page, INK_GOOD, "Nothing keeps growing in either run.");
+        page_line(report->page);
+        return;
+    }
+    page_format(report->page, begins > 0 ? INK_BAD : INK_GOOD, "%" PRIu32 " %s growing in B only",
+                begins, begins == 1 ? "site keeps" : "sites keep");
+    page_format(report->page, INK_PLAIN, ", %" PRIu32 " in A only, %" PRIu32 " in both", ends,
+                both);
+    page_line(report->page);
+    uint32_t shown = 0;
+    for (size_t i = 0; i < report->diff->site_count && shown < VERDICTS_SHOWN; i++) {
+        const struct rft_diff_site *row = &report->diff->sites[i];
+        bool in_a = grows(report->a, row->a_site);
+        bool in_b = grows(report->b, row->b_site);
+        if (in_b && !in_a)
+            write_verdict(report, report->b, row->b_site, "B grows ", INK_BAD);
+        else if (in_a && !in_b)
+            write_verdict(report, report->a, row->a_site, "B stays ", INK_GOOD);
+        else if (in_b)
+            write_verdict(report, report->b, row->b_site, "both    ", INK_CAUTION);
+        else
+            continue;
+        shown++;
+    }
+    if (shown < begins + ends + both) {
+        page_format(report->page, INK_DIM, "  and %" PRIu32 " more, see --json",
+                    begins + ends + both - shown);
+        page_line(report->page);
+    }
+}
+
+static void count_cells(struct table *table, const struct rft_diff_counts *a,
+                        const struct rft_diff_counts *b, bool wide)
+{
+    char text[UNIT_SIZE];
+    enum page_ink ink = b->live_bytes > a->live_bytes ? INK_BOLD : INK_PLAIN;
+    table_row(table);
+    table_cell(table, ink, units_bytes_difference(a->live_bytes, b->live_bytes, text, sizeof text));
+    table_cell(table, INK_PLAIN, units_difference(a->live, b->live, text, sizeof text));
+    if (wide)
+        table_cell(table, INK_PLAIN, units_count(b->live, text, sizeof text));
+    table_cell(table, INK_PLAIN, units_difference(a->births, b->births, text, sizeof text));
+}
+
+static size_t count_columns(struct column *columns, bool wide)
+{
+    size_t count = 0;
+    columns[count++] = (struct column){"Alive bytes", COLUMN_NUMBER};
+    columns[count++] = (struct column){"Alive", COLUMN_NUMBER};
+    if (wide)
+        columns[count++] = (struct column){"In B", COLUMN_NUMBER};
+    columns[count++] = (struct column){"Born", COLUMN_NUMBER};
+    return count;
+}
+
+static bool differs(const struct rft_diff_counts *a, const struct rft_diff_counts *b)
+{
+    return a->live_bytes != b->live_bytes || a->live != b->live || a->births != b->births;
+}
+
+static void write_rest(const struct diff_report *report, size_t shown, size_t all)
+{
+    char rest[UNIT_SIZE];
+    if (shown >= all)
+        return;
+    page_format(report->page, INK_DIM, "  %s more: --top %zu",
+                units_exact(all - shown, rest, sizeof rest), all);
+    page_line(report->page);
+}
+
+static struct rft_error *write_types(const struct diff_report *report, size_t limit)
+{
+    bool wide = report->page->width >= WIDE;
+    struct column columns[5];
+    size_t count = count_columns(columns, wide);
+    columns[count++] = (struct column){"Type", COLUMN_NAME};
+    struct table *table = table_create(report->page, columns, count);
+    if (table == NULL)
+        return rft_error_no_memory();
+    size_t shown = 0;
+    size_t all = 0;
+    for (size_t i = 0; i < report->diff->type_count; i++) {
+        const struct rft_diff_type *row = &report->diff->types[i];
+        if (!differs(&row->a, &row->b) || ++all > limit)
+            continue;
+        count_cells(table, &row->a, &row->b, wide);
+        table_cell(table, INK_PLAIN, row->name);
+        shown++;
+    }
+    page_heading(report->page, "By type", "what B has more (+) or less (-) of");
+    struct rft_error *error = table_print(table, 2);
+    if (error == NULL)
+        write_rest(report, shown, all);
+    return error;
+}
+
+static struct rft_error *write_sites(const struct diff_report *report, size_t limit)
+{
+    bool wide = report->page->width >= WIDE;
+    struct column columns[6];
+    size_t count = count_columns(columns, wide);
+    columns[count++] = (struct column){"Type", COLUMN_NAME};
+    columns[count++] = (struct column){"Place", COLUMN_PLACE};
+    struct table *table = table_create(report->page, columns, count);
+    if (table == NULL)
+        return rft_error_no_memory();
+    struct rft_strbuf place = {0};
+    size_t shown = 0;
+    size_t all = 0;
+    for (size_t i = 0; i < report->diff->site_count; i++) {
+        const struct rft_diff_site *row = &report->diff->sites[i];
+        if (!differs(&row->a, &row->b) || ++all > limit)
+            continue;
+        const struct rft_model *model = row->b_site != RFT_NONE ? report->b : report->a;
+        const struct rft_site *site =
+            &model->sites[row->b_site != RFT_NONE ? row->b_site : row->a_site];
+        rft_strbuf_clear(&place);
+        place_stack(&place, model, site->stack);
+        if (row->a_site == RFT_NONE)
+            rft_strbuf_add(&place, " (only in B)");
+        else if (row->b_site == RFT_NONE)
+            rft_strbuf_add(&place, " (only in A)");
+        count_cells(table, &row->a, &row->b, wide);
+        table_cell(table, INK_PLAIN, model->types[site->type].name);
+        table_cell(table, INK_PLAIN, rft_strbuf_text(&place));
+        shown++;
+    }
+    page_heading(report->page, "By place", NULL);
+    struct rft_error *error = table_print(table, 2);
+    rft_strbuf_deinit(&place);
+    if (error == NULL)
+        write_rest(report, shown, all);
+    return error;
+}
+
+struct rft_error *diff_page(const struct diff_report *report)
+{
+    size_t limit = report->top > 0 ? report->top : ROWS;
+    write_side(report, "A", report->a);
+    write_side(report, "B", report->b);
+    write_verdicts(report);
+    struct rft_error *error = write_types(report, limit);
+    if (error == NULL)
+        error = write_sites(report, limit);
+    return error;
+}

@@ -1,0 +1,174 @@
+#include "report/growing.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/strbuf.h"
+#include "report/place.h"
+#include "report/units.h"
+
+enum { COMPANIONS_SHOWN = 4 };
+
+const char *growth_word(enum rft_growth_kind kind)
+{
+    switch (kind) {
+    case RFT_GROWTH_NONE:
+        return "";
+    case RFT_GROWTH_STARTUP:
+        return "start-up";
+    case RFT_GROWTH_STEP:
+        return "one go";
+    case RFT_GROWTH_SATURATED:
+        return "level";
+    case RFT_GROWTH_CYCLIC:
+        return "up and down";
+    case RFT_GROWTH_SLOWING:
+        return "slowing";
+    case RFT_GROWTH_GROWING:
+        return "growing";
+    }
+    return "";
+}
+
+const char *growth_reason(enum rft_growth_kind kind)
+{
+    switch (kind) {
+    case RFT_GROWTH_STARTUP:
+        return "start-up: imports, module state";
+    case RFT_GROWTH_STEP:
+        return "made in one go: table, late import";
+    case RFT_GROWTH_SATURATED:
+        return "filled up, then level: cache, pool";
+    case RFT_GROWTH_CYCLIC:
+        return "up and down: batches, cycles";
+    case RFT_GROWTH_SLOWING:
+        return "rises ever slower";
+    case RFT_GROWTH_GROWING:
+        return "keeps growing";
+    case RFT_GROWTH_NONE:
+        break;
+    }
+    return "too little to tell";
+}
+
+static bool is_shown(const struct rft_report *report, const struct rft_growing *growing)
+{
+    for (uint32_t i = 0; i < growing->member_count; i++)
+        if (site_filter_matches(report->filter, growing->members[i]))
+            return true;
+    return site_filter_matches(report->filter, growing->site);
+}
+
+struct growing_counts growing_count(const struct rft_report *report)
+{
+    struct growing_counts counts = {0};
+    for (uint32_t i = 0; i < report->model->growing_count; i++) {
+        const struct rft_growing *growing = &report->model->growing[i];
+        if (!is_shown(report, growing))
+            continue;
+        if (growing->slowing) {
+            counts.slowing++;
+        } else {
+            counts.growing++;
+            counts.objects_per_s += growing->growth.objects_per_s;
+            counts.bytes_per_s += growing->total_bytes_per_s;
+        }
+    }
+    return counts;
+}
+
+void growing_verdict(const struct rft_report *report)
+{
+    const struct page *page = report->page;
+    struct growing_counts counts = growing_count(report);
+    char objects[UNIT_SIZE], bytes[UNIT_SIZE];
+    page_line(page);
+    if (counts.growing == 0) {
+        page_put(page, INK_GOOD, "Nothing keeps growing.");
+    } else {
+        page_format(page, INK_BAD, "%" PRIu32 " %s growing", counts.growing,
+                    counts.growing == 1 ? "thing keeps" : "things keep");
+        page_format(page, INK_PLAIN, ": +%s objects/s, +%s/s with what they hold",
+                    units_rate(counts.objects_per_s, objects, sizeof objects),
+                    units_bytes(counts.bytes_per_s, bytes, sizeof bytes));
+    }
+    page_line(page);
+}
+
+static void write_companions(const struct rft_report *report, const struct rft_growing *growing)
+{
+    const struct rft_model *model = report->model;
+    struct rft_strbuf line = {0};
+    if (growing->companion_count == 0)
+        return;
+    rft_strbuf_add(&line, "holds, growing along with it: ");
+    for (uint32_t i = 0; i < growing->companion_count && i < COMPANIONS_SHOWN; i++) {
+        const struct rft_site *site = &model->sites[growing->companions[i]];
+        char rate[UNIT_SIZE];
+        rft_strbuf_format(&line, "%s%s +%s/s", i > 0 ? ", " : "", model->types[site->type].name,
+                          units_rate(site->growth.objects_per_s, rate, sizeof rate));
+    }
+    if (growing->companion_count > COMPANIONS_SHOWN)
+        rft_strbuf_format(&line, " and %" PRIu32 " more",
+                          growing->companion_count - COMPANIONS_SHOWN);
+    page_paragraph(report->page, INK_DIM, 5, rft_strbuf_text(&line));
+    rft_strbuf_deinit(&line);
+}
+
+static void write_one(const struct rft_report *report, const struct rft_growing *growing,
+                      uint32_t number, unsigned frames)
+{
+    const struct rft_model *model = report->model;
+    const struct page *page = report->page;
+    const struct rft_site *site = &model->sites[growing->site];
+    const struct rft_growth *growth = &growing->growth;
+    char objects[UNIT_SIZE], bytes[UNIT_SIZE], all[UNIT_SIZE], since[UNIT_SIZE], grown[UNIT_SIZE];
+    char stays[UNIT_SIZE];
+
+    page_line(page);
+    page_format(page, INK_PLAIN, "%3" PRIu32 "  ", number);
+    page_put(page, growing->slowing ? INK_CAUTION : INK_BAD, model->types[site->type].name);
+    page_format(page, INK_BOLD, "  +%s objects/s  +%s/s",
+                units_rate(growth->objects_per_s, objects, sizeof objects),
+                units_bytes(growth->bytes_per_s, bytes, sizeof bytes));
+    if (growing->companion_count > 0)
+        page_format(page, INK_PLAIN, "  (with what it holds +%s/s)",
+                    units_bytes(growing->total_bytes_per_s, all, sizeof all));
+    page_line(page);
+    place_print_stack(page, model, site->stack, report->full_stacks, 5, frames);
+
+    struct rft_strbuf line = {0};
+    rft_strbuf_format(&line,
+                      "%s more (%s) since %s after the start; of those born since, %s never died",
+                      units_count(growth->grown, grown, sizeof grown),
+                      units_bytes((double)growth->grown_bytes, bytes, sizeof bytes),
+                      units_duration(growth->since_ms, since, sizeof since),
+                      units_share(growth->stays, stays, sizeof stays));
+    if (growing->slowing)
+        rft_strbuf_add(&line, "; it grows ever slower: a cache that fills?");
+    page_paragraph(page, INK_PLAIN, 5, rft_strbuf_text(&line));
+    rft_strbuf_deinit(&line);
+    if (growing->member_count > 1) {
+        page_format(page, INK_DIM,
+                    "     added up over %" PRIu32
+                    " callers or threads; this stack is the most frequent",
+                    growing->member_count);
+        page_line(page);
+    }
+    write_companions(report, growing);
+}
+
+void growing_list(const struct rft_report *report, uint32_t limit, unsigned frames)
+{
+    uint32_t shown = 0;
+    uint32_t matching = 0;
+    for (uint32_t i = 0; i < report->model->growing_count; i++) {
+        const struct rft_growing *growing = &report->model->growing[i];
+        if (!is_shown(report, growing))
+            continue;
+        matching++;
+        if (shown < limit)
+            write_one(report, growing, ++shown, frames);
+    }
+    report_rest(report, shown, matching);
+}
