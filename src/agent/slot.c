@@ -25,15 +25,22 @@ static struct {
     bool given_up;
 } slot;
 
+static bool is_ours(rft_callback function);
+
 static int on_event_and_pass(void *op, int event, void *data)
 {
     (void)data;
     rft_on_event(op, event, NULL);
     rft_callback next = atomic_load_explicit(&slot.foreign, memory_order_acquire);
-    if (next != NULL && next != rft_on_event && next != on_event_and_pass) {
+    if (next != NULL && !is_ours(next)) {
         next(op, event, atomic_load_explicit(&slot.foreign_data, memory_order_relaxed));
     }
     return 0;
+}
+
+static bool is_ours(rft_callback function)
+{
+    return function == rft_tracer_callback() || function == on_event_and_pass;
 }
 
 /* Where in _PyRuntime is the pair that was just registered? */
@@ -58,8 +65,8 @@ bool rft_slot_take(void)
 {
     void *data = NULL;
     rft_callback before = tracer.py.get_tracer(&data);
-    rft_callback ours = rft_on_event;
-    if (before != NULL && before != rft_on_event && before != on_event_and_pass) {
+    rft_callback ours = rft_tracer_callback();
+    if (before != NULL && !is_ours(before)) {
         atomic_store(&slot.foreign_data, data);
         atomic_store(&slot.foreign, before);
         ours = on_event_and_pass;
@@ -90,7 +97,7 @@ void rft_slot_check(uint32_t now)
         return;
     }
     rft_callback found = atomic_load_explicit(&slot.place->function, memory_order_acquire);
-    if (found == rft_on_event || found == on_event_and_pass) {
+    if (is_ours(found)) {
         slot.last_good = now;
         return;
     }
@@ -98,8 +105,9 @@ void rft_slot_check(uint32_t now)
         return; /* until the next second */
     }
     atomic_store_explicit(&tracer.gaps, true, memory_order_relaxed);
-    rft_callback ours = rft_on_event;
-    if (found != NULL) {
+    rft_callback ours = rft_tracer_callback();
+    bool passing = found != NULL;
+    if (passing) {
         void *data = atomic_load_explicit(&slot.place->data, memory_order_relaxed);
         atomic_store_explicit(&slot.foreign_data, data, memory_order_relaxed);
         ours = on_event_and_pass;
@@ -108,7 +116,7 @@ void rft_slot_check(uint32_t now)
     if (atomic_compare_exchange_strong(&slot.place->function, &found, ours)) {
         uint32_t gap = now - slot.last_good;
         rft_loss(RFT_LOSS_SLOT_GAP, slot.last_good, gap > 0 ? gap : 1, 1,
-                 ours == rft_on_event
+                 !passing
                      ? "another tool had removed the tracer (tracemalloc.stop() does)"
                      : "another tool had taken the tracer's place (tracemalloc.start() does)");
         slot.last_good = now;
@@ -122,7 +130,7 @@ void rft_slot_release(void)
     }
     rft_callback next = atomic_load(&slot.foreign), ours = on_event_and_pass;
     if (!atomic_compare_exchange_strong(&slot.place->function, &ours, next)) {
-        ours = rft_on_event;
+        ours = rft_tracer_callback();
         atomic_compare_exchange_strong(&slot.place->function, &ours, NULL);
     }
 }

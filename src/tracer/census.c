@@ -67,7 +67,7 @@ static void visit_leaf(uintptr_t base, rft_leaf leaf, void *arg)
         }
         uint32_t id = slot >> RFT_STAMP_BITS;
         struct rft_site *site = rft_cohort(id)->site;
-        if (site->ended || (census->interp != 0 && site->interp != census->interp)) {
+        if ((site->flags & RFT_SITE_ENDED) || (census->interp != 0 && site->interp != census->interp)) {
             continue;
         }
         const char *op = (const char *)(base + ((uintptr_t)i << 4));
@@ -95,7 +95,7 @@ static void visit_leaf(uintptr_t base, rft_leaf leaf, void *arg)
 static void visit_grave(struct rft_grave *grave, void *arg)
 {
     struct census *census = arg;
-    if (grave->site->ended || (census->interp != 0 && grave->site->interp != census->interp)) {
+    if ((grave->site->flags & RFT_SITE_ENDED) || (census->interp != 0 && grave->site->interp != census->interp)) {
         return;
     }
     _Atomic uint32_t *slot = rft_live_map_slot(census->t, (uintptr_t)grave->op, false);
@@ -235,7 +235,9 @@ void rft_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp
     if (kind == RFT_CENSUS_INTERPRETER_END) {
         for (uint32_t id = 1; id <= tracer.site_count; id++) {
             struct rft_site *site = rft_site_by_id(id);
-            site->ended |= site->interp == interp;
+            if (site->interp == interp) {
+                site->flags |= RFT_SITE_ENDED;
+            }
         }
     }
 }

@@ -13,11 +13,16 @@ enum { RFT_OWNER_THREAD = 0, RFT_OWNER_GENERATOR = 1, RFT_OWNER_SHIM = 3 };
 enum { RFT_FRAME_MARK = 0x80 };
 
 /* owner is 0 and `visited`, the byte behind it, is our mark: one load. */
-static inline bool rft_frame_is_tagged(uintptr_t frame)
+static inline bool rft_frame_is_tagged_at(uintptr_t frame, uint32_t owner)
 {
     uint16_t both;
-    memcpy(&both, (char *)frame + tracer.layout.at[RFT_FRAME_OWNER], sizeof both);
+    memcpy(&both, (char *)frame + owner, sizeof both);
     return both == (RFT_OWNER_THREAD | RFT_FRAME_MARK << 8);
+}
+
+static inline bool rft_frame_is_tagged(uintptr_t frame)
+{
+    return rft_frame_is_tagged_at(frame, tracer.layout.at[RFT_FRAME_OWNER]);
 }
 
 static inline void rft_frame_tag(uintptr_t frame)

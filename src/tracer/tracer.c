@@ -116,7 +116,7 @@ static __attribute__((noinline)) void read_clock(struct rft_thread *t)
     }
 }
 
-static inline void count_event(struct rft_thread *t)
+static inline void count_birth(struct rft_thread *t)
 {
     int32_t left = atomic_load_explicit(&t->countdown, memory_order_relaxed) - 1;
     atomic_store_explicit(&t->countdown, left, memory_order_relaxed);
@@ -139,19 +139,43 @@ static __attribute__((noinline)) void new_context(struct rft_thread *t, void *ts
 
 /* --- births ----------------------------------------------------------- */
 
+/* What the hot path needs of the layout. The usual values are compiled in. */
+struct hot {
+    bool tags;
+    uint32_t thread_frame, frame_instr, frame_owner, object_type;
+};
+#define HOT_TAGS ((struct hot){true, 72, 56, 74, 8})
+#define HOT_ANY                                                                              \
+    ((struct hot){tracer.frame_tags, tracer.layout.at[RFT_THREAD_FRAME],                      \
+                  tracer.layout.at[RFT_FRAME_INSTR], tracer.layout.at[RFT_FRAME_OWNER],       \
+                  tracer.layout.at[RFT_OBJECT_TYPE]})
+
+static inline struct rft_site_entry *site_entry(struct rft_thread *t, uintptr_t instr, void *type)
+{
+    return &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type << 9) *
+                      UINT64_C(0x9E3779B97F4A7C15)) >> 51];
+}
+_Static_assert(RFT_SITE_CACHE == 1 << (64 - 51), "the shift that makes an index of a hash");
+
 static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t, void *type,
                                                             uintptr_t instr)
 {
-    uint32_t node = t->depth > 0 ? rft_chain_node(t, t->depth - 1) : 0;
+    uint32_t node = 0;
+    if (t->depth > 0) {
+        struct rft_chain_entry *top = &t->chain[t->depth - 1];
+        if (top->instr != instr) {
+            top->instr = instr;
+            top->node = 0;
+        }
+        node = rft_chain_node(t, t->depth - 1);
+    }
     if (!t->named && t->depth > 0) {
         rft_thread_name(t);
     }
     struct rft_type *record = rft_type_record(t, type);
     struct rft_site *site = record != NULL ? rft_site_find(t, node, record) : NULL;
     if (site != NULL) {
-        struct rft_site_entry *entry =
-            &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type) *
-                       UINT64_C(0x9E3779B97F4A7C15)) >> 53];
+        struct rft_site_entry *entry = site_entry(t, instr, type);
         entry->instr = instr;
         entry->type = type;
         entry->parent_and_tag = t->parent_and_tag;
@@ -159,15 +183,13 @@ static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t
     }
     return site;
 }
-_Static_assert(RFT_SITE_CACHE == 1 << (64 - 53), "the shift that makes an index of a hash");
-
 /* An address is born that we hold alive: CPython did not report its death
  * (gh-130382, gh-156371, or while another tool held the slot). */
-static void count_death(struct rft_thread *t, uintptr_t op, uint32_t slot, bool sized);
+static void count_unreported_death(struct rft_thread *t, uint32_t slot);
 static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
 {
     struct rft_site *site = rft_cohort(slot >> RFT_STAMP_BITS)->site;
-    if (!site->ended) { /* an interpreter with its own GIL drops its heap without a word */
+    if (!(site->flags & RFT_SITE_ENDED)) { /* an interpreter with its own GIL drops its heap without a word */
         bump(&t->inferred);
     }
     if (site->kind == RFT_KIND_TYPE || site->kind == RFT_KIND_CODE) {
@@ -178,47 +200,44 @@ static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op
             atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
         }
     }
-    count_death(t, (uintptr_t)op, slot, false); /* its contents are gone */
+    count_unreported_death(t, slot);
 }
 
 /* The census found no object behind a slot: its death had not been reported. */
 void rft_census_stale(struct rft_thread *t, uint32_t slot)
 {
-    count_death(t, 0, slot, false);
+    count_unreported_death(t, slot);
 }
 
-static inline void on_birth(struct rft_thread *t, void *op)
+static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t, char *op,
+                                                           const struct hot hot)
 {
-    void *tstate = tracer.py.thread_state();
+    char *tstate = tracer.py.thread_state();
     uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
     if (__builtin_expect((tstate != t->tstate) | (epoch != t->epoch), 0)) {
         new_context(t, tstate);
     }
-    count_event(t);
+    count_birth(t);
 
     /* The stack: usually the frame of the last birth, or one near it. */
     uintptr_t instr = 0;
-    if (tstate != NULL) {
-        uintptr_t frame = *(uintptr_t *)((char *)tstate + tracer.layout.at[RFT_THREAD_FRAME]);
-        if (frame != t->top || frame == 0 || !tracer.frame_tags || !rft_frame_is_tagged(frame)) {
+    if (__builtin_expect(tstate != NULL, 1)) {
+        uintptr_t frame;
+        memcpy(&frame, tstate + hot.thread_frame, sizeof frame);
+        if (__builtin_expect((frame != t->top) | (frame == 0), 0) || !hot.tags ||
+            __builtin_expect(!rft_frame_is_tagged_at(frame, hot.frame_owner), 0)) {
             rft_chain_resolve(t, frame);
             frame = t->top;
         }
-        if (frame != 0) {
-            instr = *(uintptr_t *)(frame + tracer.layout.at[RFT_FRAME_INSTR]);
-            struct rft_chain_entry *top = &t->chain[t->depth - 1];
-            if (top->instr != instr) {
-                top->instr = instr;
-                top->node = 0;
-            }
+        if (__builtin_expect(frame != 0, 1)) {
+            memcpy(&instr, (char *)frame + hot.frame_instr, sizeof instr);
         }
     }
 
     /* The site. */
-    void *type = *(void **)((char *)op + tracer.layout.at[RFT_OBJECT_TYPE]);
-    struct rft_site_entry *entry =
-        &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type) * UINT64_C(0x9E3779B97F4A7C15)) >>
-                  53];
+    void *type;
+    memcpy(&type, op + hot.object_type, sizeof type);
+    struct rft_site_entry *entry = site_entry(t, instr, type);
     struct rft_site *site = entry->site;
     if (__builtin_expect((entry->parent_and_tag != t->parent_and_tag) | (entry->instr != instr) |
                              (entry->type != type), 0)) {
@@ -299,14 +318,6 @@ static __attribute__((noinline)) void count_foreign(struct rft_site *site,
     atomic_fetch_add_explicit(&cohort->f_deaths, 1, memory_order_relaxed);
 }
 
-static inline uint64_t size_at_death(struct rft_site *site, uintptr_t op)
-{
-    if (site->kind == RFT_KIND_FIXED) {
-        return site->fixed_size;
-    }
-    return rft_object_size((const char *)op, site->kind, site->fixed_size, site->item_size);
-}
-
 static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
                                        struct rft_cohort *cohort, uintptr_t op, uint32_t slot)
 {
@@ -321,24 +332,33 @@ static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *si
     return age_bucket((uint32_t)age);
 }
 
-static void count_death(struct rft_thread *t, uintptr_t op, uint32_t slot, bool sized)
+static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t op, uint32_t slot,
+                                                unsigned bucket, uint64_t bytes)
 {
-    uint32_t id = slot >> RFT_STAMP_BITS;
-    struct rft_cohort *cohort = rft_cohort(id);
-    struct rft_site *site = cohort->site;
-    if (__builtin_expect(site->ended, 0)) {
-        return;
+    struct rft_grave grave = {.op = (void *)op, .site = site, .slot = slot,
+                              .bucket = (uint8_t)bucket, .bytes = (uint32_t)bytes};
+    memcpy(&grave.type, (char *)op + tracer.layout.at[RFT_OBJECT_TYPE], sizeof grave.type);
+    rft_grave_dig(&grave);
+}
+
+static __attribute__((noinline)) void close_cohort(struct rft_thread *t, uint32_t id,
+                                                   struct rft_cohort *cohort)
+{
+    if (rft_cohort_claim(cohort)) {
+        rft_cohort_emptied(t, id, cohort);
     }
+}
+
+static inline __attribute__((always_inline)) void
+count_death_of(struct rft_thread *t, struct rft_site *site, struct rft_cohort *cohort,
+               uintptr_t op, uint32_t slot, uint64_t bytes)
+{
     unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
-    uint64_t bytes = sized ? size_at_death(site, op) : 0;
-    if (site->finalizer && sized) {
-        rft_grave_dig(&(struct rft_grave){
-            .op = (void *)op, .type = *(void **)(op + tracer.layout.at[RFT_OBJECT_TYPE]),
-            .site = site, .slot = slot, .bucket = (uint8_t)bucket, .bytes = (uint32_t)bytes});
-    }
     if (__builtin_expect(site->owner == t, 1)) {
         if (bucket == 0) {
             bump(&site->at_once);
+        } else {
+            count_aged(t, site, bucket);
         }
         atomic_store_explicit(
             &site->dead_bytes,
@@ -347,13 +367,25 @@ static void count_death(struct rft_thread *t, uintptr_t op, uint32_t slot, bool 
         bump(&cohort->deaths);
     } else {
         count_foreign(site, cohort, bucket, bytes);
+        if (bucket > 0) {
+            count_aged(t, site, bucket);
+        }
     }
-    if (bucket > 0) {
-        count_aged(t, site, bucket);
+    if (atomic_load_explicit(&cohort->span, memory_order_acquire) != 0) {
+        close_cohort(t, slot >> RFT_STAMP_BITS, cohort);
     }
-    if (atomic_load_explicit(&cohort->span, memory_order_acquire) != 0 &&
-        rft_cohort_claim(cohort)) {
-        rft_cohort_emptied(t, id, cohort);
+    if (__builtin_expect(site->flags & RFT_SITE_FINALIZER, 0) && op != 0) {
+        dig_grave(site, op, slot, bucket, bytes);
+    }
+}
+
+/* A death that CPython did not report; the object's memory is not to be read. */
+static void count_unreported_death(struct rft_thread *t, uint32_t slot)
+{
+    struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
+    struct rft_site *site = cohort->site;
+    if (!(site->flags & RFT_SITE_ENDED)) {
+        count_death_of(t, site, cohort, 0, slot, 0);
     }
 }
 
@@ -382,56 +414,91 @@ static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void
     }
 }
 
-static inline void on_death(struct rft_thread *t, void *op)
+static inline __attribute__((always_inline)) void on_death(struct rft_thread *t, void *op)
 {
-    count_event(t);
+    /* The ticker sets the countdown to 0 now and then; a death only looks. */
+    if (__builtin_expect(atomic_load_explicit(&t->countdown, memory_order_relaxed) <= 0, 0)) {
+        read_clock(t);
+    }
     _Atomic uint32_t *place = rft_live_map_slot(t, (uintptr_t)op, false);
     uint32_t slot = place != NULL ? atomic_load_explicit(place, memory_order_relaxed) : 0;
-    if (slot == 0) {
+    if (__builtin_expect(slot == 0, 0)) {
         on_unseen_death(t, op);
         return;
     }
     atomic_store_explicit(place, 0, memory_order_relaxed);
-    unsigned kind = rft_cohort(slot >> RFT_STAMP_BITS)->site->kind;
-    if (__builtin_expect(kind >= RFT_KIND_TYPE, 0)) {
-        forget(op);
+    struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
+    struct rft_site *site = cohort->site;
+    uint64_t bytes = site->fixed_size;
+    if (site->flags & (RFT_SITE_VARSIZE | RFT_SITE_REMEMBERED | RFT_SITE_ENDED)) {
+        if (site->flags & RFT_SITE_REMEMBERED) {
+            forget(op);
+        }
+        if (site->flags & RFT_SITE_ENDED) {
+            return;
+        }
+        bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
     }
-    count_death(t, (uintptr_t)op, slot, true);
+    count_death_of(t, site, cohort, (uintptr_t)op, slot, bytes);
 }
 
-int rft_on_event(void *op, int event, void *data)
+/* Not tracing (yet, any more, or in this child yet), or a thread's first event. */
+static __attribute__((noinline)) struct rft_thread *enter(void)
 {
-    (void)data;
+    int state = atomic_load_explicit(&tracer.state, memory_order_acquire);
+    if (state == RFT_FORKED) {
+        tracer.on_fork();
+        state = atomic_load_explicit(&tracer.state, memory_order_acquire);
+    }
+    return state == RFT_TRACING ? rft_thread_record() : NULL;
+}
+
+static inline __attribute__((always_inline)) int on_event(void *op, int event,
+                                                          const struct hot hot)
+{
 #ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
-    (void)op;
-    (void)event;
     if (event != RFT_EVENT_REMOVED) {
         return 0;
     }
 #endif
-    if (__builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
-                         0)) {
-        if (atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_FORKED) {
-            return 0;
-        }
-        tracer.on_fork();
-        return rft_on_event(op, event, data);
-    }
     struct rft_thread *t = rft_self;
-    if (__builtin_expect(t == NULL, 0)) {
-        t = rft_thread_record();
+    if (__builtin_expect((t == NULL) | (atomic_load_explicit(&tracer.state,
+                                                             memory_order_relaxed) !=
+                                        RFT_TRACING), 0)) {
+        t = enter();
         if (t == NULL) {
             return 0;
         }
     }
     if (event == RFT_EVENT_CREATE) {
         if (__builtin_expect(t->muted == 0, 1)) {
-            on_birth(t, op);
+            on_birth(t, op, hot);
         }
     } else if (event == RFT_EVENT_DESTROY) {
         on_death(t, op);
     }
     return 0;
+}
+
+int rft_on_event(void *op, int event, void *data)
+{
+    (void)data;
+    return on_event(op, event, HOT_ANY);
+}
+
+int rft_on_event_tags(void *op, int event, void *data)
+{
+    (void)data;
+    return on_event(op, event, HOT_TAGS);
+}
+
+rft_callback rft_tracer_callback(void)
+{
+    const struct hot any = HOT_ANY, tags = HOT_TAGS;
+    bool same = any.tags == tags.tags && any.thread_frame == tags.thread_frame &&
+                any.frame_instr == tags.frame_instr && any.frame_owner == tags.frame_owner &&
+                any.object_type == tags.object_type;
+    return same ? rft_on_event_tags : rft_on_event;
 }
 
 /* In the child of a fork: the parent's objects are older than this trace. The

@@ -19,6 +19,7 @@
 #define RFT_TRACER_H
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,22 +60,31 @@ struct rft_ages {
     _Atomic uint32_t deaths[RFT_AGE_BUCKETS];
 };
 
+/* What a death at this site needs beyond counting; 0 for most sites. */
+enum {
+    RFT_SITE_VARSIZE = 1,    /* bytes are read from the object */
+    RFT_SITE_REMEMBERED = 2, /* its objects are code objects or types: caches to clear */
+    RFT_SITE_FINALIZER = 4,  /* its objects may be resurrected by __del__ */
+    RFT_SITE_ENDED = 8,      /* its interpreter had its census: deaths no longer count */
+};
+
 struct rft_site {
     /* hot: one cache line */
-    _Atomic uint32_t births;
+    alignas(64) _Atomic uint32_t births;
     uint32_t slot_base;          /* current cohort << STAMP_BITS; 0: none yet */
     uint32_t cohort_start;
     uint32_t last_birth;         /* low bits of (address >> 4) of the newest object */
-    uint8_t shift, kind;
-    uint16_t item_size;
-    uint32_t fixed_size;         /* bytes of one instance, without its variable part */
-    _Atomic uint32_t at_once;
-    uint32_t births_before_cohort;
     struct rft_thread *owner;
     _Atomic uint64_t dead_bytes;
+    _Atomic uint32_t at_once;
+    uint32_t fixed_size;         /* bytes of one instance, without its variable part */
+    uint8_t shift, flags, kind;
+    uint16_t item_size;
+    uint32_t births_before_cohort;
+    uint32_t live_cohorts;       /* closed ones that still have objects; owner only */
+    /* the rest */
     struct rft_ages *_Atomic ages;
     uint32_t id;
-    uint32_t live_cohorts;       /* closed ones that still have objects; owner only */
     /* deaths caused by other threads */
     _Atomic uint32_t f_at_once;
     _Atomic uint32_t f_closed;   /* closed cohorts emptied by other threads */
@@ -87,10 +97,6 @@ struct rft_site {
     uint32_t seen_births, seen_at_once, seen_f_at_once;
     uint64_t seen_bytes;
     uint32_t *seen_ages; /* 2 * RFT_AGE_BUCKETS: own, foreign */
-    /* the census's */
-    uint32_t census_first;       /* head of this site's list in the census, +1 */
-    bool ended;                  /* its interpreter had its census: deaths no longer count */
-    bool finalizer;              /* its objects may be resurrected by __del__ */
 };
 
 struct rft_chain_entry {
@@ -104,7 +110,7 @@ struct rft_site_entry {
     uint64_t parent_and_tag;
     struct rft_site *site;
 };
-enum { RFT_SITE_CACHE = 2048, RFT_NODE_CACHE = 1024, RFT_TYPE_CACHE = 256, RFT_LEAF_CACHE = 16,
+enum { RFT_SITE_CACHE = 8192, RFT_NODE_CACHE = 4096, RFT_TYPE_CACHE = 256, RFT_LEAF_CACHE = 16,
        RFT_POSITIONS = 1024 };
 
 struct rft_node_entry {
@@ -205,7 +211,11 @@ extern struct rft_tracer tracer;
 extern _Thread_local struct rft_thread *rft_self;
 
 /* tracer.c */
+/* The callback for CPython: one of two that are the same but for what is known
+ * about this CPython when they are compiled. */
 int rft_on_event(void *op, int event, void *data);
+int rft_on_event_tags(void *op, int event, void *data);
+rft_callback rft_tracer_callback(void);
 struct rft_thread *rft_thread_record(void);     /* this thread's, made on first use; may be NULL */
 void rft_thread_ended(struct rft_thread *t);
 uint32_t rft_now_ms(void);
