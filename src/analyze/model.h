@@ -107,7 +107,10 @@ struct rft_losses {
     uint64_t slot_gaps, slot_gap_ms;
     uint64_t truncated_stacks;
     uint64_t late_censuses;
-    uint64_t stopped;          /* processes whose tracing stopped early */
+    uint64_t dropped_records;  /* the same as losses that the tracer wrote */
+    uint64_t stopped;          /* times that tracing stopped early, and gave a reason */
+    uint64_t stopped_early;    /* traces that end because tracing stopped */
+    uint64_t unequal_ends;     /* traces whose own totals differ from the sum of their ticks */
     uint64_t no_end;           /* traces without an END: killed, or still running */
     uint64_t bad_chunks, lost_chunks, skipped_bytes; /* damage of the files */
     /* Sum over sites of |births - deaths - survivors of the census|: 0 unless
@@ -142,14 +145,20 @@ struct rft_growth {
     double stays;         /* share of the births since then that never died, 0..1 */
 };
 
+/* Survivors of the last census that were born in one interval, process' time. */
+struct rft_survivors {
+    struct rft_survivors *next;
+    uint64_t birth_ms, length_ms;
+    uint64_t objects, bytes;
+};
+
 /* What one process contributed to a site. */
 struct rft_site_part {
     uint32_t site, process;
     uint64_t births, deaths, live, live_bytes, dead_bytes;
     uint64_t peak_live;
     struct rft_curve *curve; /* births and deaths over time; see rft_curve_begin() */
-    const struct rft_cohort *cohorts; /* survivors by birth time (process' time), may be NULL */
-    uint32_t cohort_count;
+    struct rft_survivors *survivors; /* by birth time; NULL: none, or no census */
     bool census; /* live, live_bytes are from the census */
 };
 
@@ -166,7 +175,7 @@ struct rft_site {
     uint64_t peak_live;
     uint64_t unexplained; /* |births - deaths - live| */
     bool live_bytes_estimated; /* no census: mean of the dead, or the type's own size */
-    uint64_t ages[RFT_AGE_BUCKETS]; /* deaths by age; [0] equals died_at_once */
+    uint64_t *ages; /* deaths by age, RFT_AGE_BUCKETS of them; [0] equals died_at_once */
     struct rft_growth growth;
     uint32_t growing; /* index in growing this site is part of, or RFT_NONE */
 };
@@ -257,19 +266,17 @@ uint32_t rft_model_own_node(const struct rft_model *model, uint32_t node);
 
 /* Walk a site's births and deaths over time, all processes together. One step
  * per tick in which the site had births or deaths. */
-struct rft_curve_cursor {
-    const struct rft_model *model;
-    const struct rft_site *site;
-    struct rft_curve_reader *readers; /* one per part */
-    uint64_t live;
-};
-
 struct rft_curve_step {
     uint64_t time_ms; /* model time */
     /* Objects that `__del__` revived are taken off `deaths`, which stops at 0: sums of
      * births and deaths may then differ from `live`, which is right. */
     uint64_t births, deaths;
     uint64_t live; /* after the step */
+};
+
+struct rft_curve_cursor {
+    struct rft_curve_step *steps; /* all of them, ascending by time */
+    size_t count, at;
 };
 
 struct rft_error *rft_curve_begin(const struct rft_model *model, uint32_t site,
