@@ -153,9 +153,9 @@ struct hot {
 static inline struct rft_site_entry *site_entry(struct rft_thread *t, uintptr_t instr, void *type)
 {
     return &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type << 9) *
-                      UINT64_C(0x9E3779B97F4A7C15)) >> 51];
+                      UINT64_C(0x9E3779B97F4A7C15)) >> 49];
 }
-_Static_assert(RFT_SITE_CACHE == 1 << (64 - 51), "the shift that makes an index of a hash");
+_Static_assert(RFT_SITE_CACHE == 1 << (64 - 49), "the shift that makes an index of a hash");
 
 static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t, void *type,
                                                             uintptr_t instr)

@@ -110,7 +110,7 @@ struct rft_site_entry {
     uint64_t parent_and_tag;
     struct rft_site *site;
 };
-enum { RFT_SITE_CACHE = 8192, RFT_NODE_CACHE = 4096, RFT_TYPE_CACHE = 256, RFT_LEAF_CACHE = 16,
+enum { RFT_SITE_CACHE = 32768, RFT_NODE_CACHE = 32768, RFT_TYPE_CACHE = 256, RFT_LEAF_CACHE = 16,
        RFT_POSITIONS = 1024 };
 
 struct rft_node_entry {
