@@ -69,8 +69,12 @@ static void become_program(const struct run_options *options, const struct progr
     else
         unsetenv("REFTRACER_STATUS");
     /* With the path that was looked at, so that nothing else is executed than
-     * what was checked; execvp() also runs scripts without a #! line. */
-    execvp(program->path, program->argv);
+     * what was checked. execvp() also runs scripts without a #! line, in the
+     * shell; it would give a binary of another machine to the shell as well. */
+    if (program->obstacle == PRELOAD_WORKS)
+        execvp(program->path, program->argv);
+    else
+        execv(program->path, program->argv);
     note->error = errno;
 }
 
