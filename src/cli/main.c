@@ -25,6 +25,9 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"run", run_main, "reftracer run -o app.rft -- python3 app.py", "trace a program"},
+    {"report", report_main, "reftracer report app.rft", "what grows, what is garbage, where"},
+    {"diff", diff_main, "reftracer diff before.rft after.rft",
+     "what one run has more of than another"},
 };
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };

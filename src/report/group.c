@@ -128,8 +128,11 @@ static uint64_t key_of(const struct rft_model *model, enum group_by by, bool ful
     case GROUP_INTERPRETER:
         return site->interpreter;
     case GROUP_SITE:
-        /* Type and stack: the same line in another thread is the same place. */
-        return rft_hash_mix(site->stack, site->type);
+        /* Without full stacks rows are what place_stack() tells apart. */
+        return rft_hash_mix(
+            full_stacks ? site->stack
+                        : rft_hash_mix(model->stacks[own].frame, model->stacks[site->stack].frame),
+            site->type);
     case GROUP_DEFAULT:
     case GROUP_COUNT:
         break;

@@ -63,8 +63,9 @@ void site_filter_deinit(struct site_filter *filter);
 
 /* Sums up the matching sites.
  *
- * @param full_stacks For GROUP_STACK: complete stacks instead of those that end in the
- * program's own innermost frame. */
+ * @param full_stacks GROUP_SITE and GROUP_STACK then tell complete stacks apart. Without, a
+ * site is a type and a place (its own innermost frame and the foreign one that this led to),
+ * whoever called it, and a stack ends in the program's own innermost frame. */
 struct rft_error *group_sites(const struct rft_model *model, const struct site_filter *filter,
                               enum group_by by, bool full_stacks, struct group_list *ret);
 void group_list_deinit(struct group_list *list);

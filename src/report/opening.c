@@ -92,14 +92,14 @@ static void write_totals(const struct rft_report *report)
     char births[UNIT_SIZE], deaths[UNIT_SIZE], live[UNIT_SIZE], bytes[UNIT_SIZE], peak[UNIT_SIZE];
     char when[UNIT_SIZE];
     struct rft_strbuf line = {0};
-    rft_strbuf_format(
-        &line, "%s born, %s died, %s alive at the end (%s%s); most at once %s, after %s",
-        units_count(totals->births, births, sizeof births),
-        units_count(totals->deaths, deaths, sizeof deaths),
-        units_count(totals->live, live, sizeof live), totals->live_bytes_estimated ? "about " : "",
-        units_bytes((double)totals->live_bytes, bytes, sizeof bytes),
-        units_count(totals->peak_live, peak, sizeof peak),
-        units_duration(totals->peak_ms, when, sizeof when));
+    rft_strbuf_format(&line, "%s born, %s died, %s alive at the end (%s%s), peak %s after %s",
+                      units_count(totals->births, births, sizeof births),
+                      units_count(totals->deaths, deaths, sizeof deaths),
+                      units_count(totals->live, live, sizeof live),
+                      totals->live_bytes_estimated ? "about " : "",
+                      units_bytes((double)totals->live_bytes, bytes, sizeof bytes),
+                      units_count(totals->peak_live, peak, sizeof peak),
+                      units_duration(totals->peak_ms, when, sizeof when));
     page_paragraph(report->page, INK_PLAIN, 0, rft_strbuf_text(&line));
     rft_strbuf_deinit(&line);
 }

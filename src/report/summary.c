@@ -81,10 +81,10 @@ static void write_next(const struct rft_report *report, bool growing)
     static const struct {
         const char *options, *purpose;
     } steps[] = {
-        {"--view leaks", "what grows, with complete lists"},
-        {"--view churn", "all garbage; --group-by type, line, file, ..."},
-        {"--view types", "every type; --view sites: every place"},
-        {"--filter TEXT", "only what has TEXT in its type or stack"},
+        {"--view leaks", "everything that grows, in full"},
+        {"--view churn", "all garbage (--group-by line)"},
+        {"--view types", "every type (sites: every place)"},
+        {"--filter TEXT", "only what has TEXT in its stack"},
     };
     page_heading(report->page, "Next", NULL);
     for (size_t i = growing ? 0 : 1; i < sizeof steps / sizeof steps[0]; i++) {
