@@ -59,7 +59,7 @@ test-threads: test-setup
 
 # A bounded run of each libFuzzer target, from the corpus in tests/fuzz/corpus.
 test-fuzz: test-setup
-	CC=clang tools/build build-fuzz -Dfuzz=true -Db_lundef=false
+	CC=clang tools/build build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 	@for target in $(fuzz_targets); do \
 		tools/fuzz build-fuzz/tests/fuzz/$$target $(FUZZ_SECONDS) || exit 1; \
 	done
