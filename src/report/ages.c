@@ -1,9 +1,40 @@
 /* The view `ages`: how old objects are when they die. */
+#include <string.h>
+
 #include "base/strbuf.h"
 #include "report/units.h"
 #include "report/view.h"
 
-enum { ROWS = 25, BAR_CELLS = 30, BAR_SIZE = 160 };
+enum { ROWS = 25, BAR_CELLS = 30, BAR_SIZE = 160, WIDE = 100 };
+
+/* Columns of ages: classes up to and including `last`, from where the one before
+ * ended. Narrow pages get fewer. */
+struct age_column {
+    const char *heading;
+    int last;
+};
+
+static const struct age_column narrow_columns[] = {
+    {"at once", 0}, {"< 128 ms", 2}, {"< 8 s", 4}, {"longer", AGE_CLASSES - 1}};
+enum { NARROW_COLUMNS = sizeof narrow_columns / sizeof narrow_columns[0] };
+
+static int age_columns(const struct page *page, struct age_column *columns)
+{
+    if (page->width < WIDE) {
+        memcpy(columns, narrow_columns, sizeof narrow_columns);
+        return NARROW_COLUMNS;
+    }
+    for (int age = 0; age < AGE_CLASSES; age++)
+        columns[age] = (struct age_column){age_class_names[age], age};
+    return AGE_CLASSES;
+}
+
+static void share_cell(struct table *table, uint64_t count, uint64_t births)
+{
+    char text[UNIT_SIZE];
+    double share = births > 0 ? (double)count / (double)births : 0;
+    table_cell(table, INK_PLAIN, count > 0 ? units_share(share, text, sizeof text) : "");
+}
 
 static struct rft_error *write_histogram(const struct rft_report *report, const struct group *all)
 {
@@ -42,8 +73,10 @@ static struct rft_error *write_groups(const struct rft_report *report, struct gr
     struct column columns[AGE_CLASSES + 3];
     size_t count = 0;
     columns[count++] = (struct column){"Born", COLUMN_NUMBER};
-    for (int age = 0; age < AGE_CLASSES; age++)
-        columns[count++] = (struct column){age_class_names[age], COLUMN_NUMBER};
+    struct age_column ages[AGE_CLASSES];
+    int age_count = age_columns(report->page, ages);
+    for (int i = 0; i < age_count; i++)
+        columns[count++] = (struct column){ages[i].heading, COLUMN_NUMBER};
     columns[count++] = (struct column){"alive", COLUMN_NUMBER};
     columns[count++] =
         (struct column){group_heading(by), by == GROUP_TYPE ? COLUMN_NAME : COLUMN_PLACE};
@@ -56,14 +89,16 @@ static struct rft_error *write_groups(const struct rft_report *report, struct gr
     page_heading(report->page, "Share of births that died at each age", NULL);
     for (uint32_t i = 0; i < list->count && i < limit; i++) {
         const struct group *group = &list->groups[i];
-        double births = group->births > 0 ? (double)group->births : 1;
         table_row(table);
         table_cell(table, INK_BOLD, units_count(group->births, text, sizeof text));
-        for (int age = 0; age <= AGE_CLASSES; age++) {
-            uint64_t these = age < AGE_CLASSES ? group->ages[age] : group->live;
-            table_cell(table, INK_PLAIN,
-                       these > 0 ? units_share((double)these / births, text, sizeof text) : "");
+        int age = 0;
+        for (int j = 0; j < age_count; j++) {
+            uint64_t deaths = 0;
+            for (; age <= ages[j].last; age++)
+                deaths += group->ages[age];
+            share_cell(table, deaths, group->births);
         }
+        share_cell(table, group->live, group->births);
         rft_strbuf_clear(&line);
         if (by == GROUP_SITE) {
             uint32_t type = report->model->sites[group->site].type;

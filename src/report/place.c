@@ -27,13 +27,28 @@ static const char *in_library(const char *file)
     return *at == '/' ? at + 1 : NULL;
 }
 
+/* What follows `folder` (length bytes, without a slash at the end) in `file`. */
+static const char *in_folder(const char *file, const char *folder, size_t length)
+{
+    if (length == 0 || strncmp(file, folder, length) != 0 || file[length] != '/')
+        return NULL;
+    return file + length + 1;
+}
+
+/* Relative to the working folder of a process, or to where its script is. */
 static const char *in_folder_of_a_process(const struct rft_model *model, const char *file)
 {
     for (uint32_t i = 0; i < model->process_count; i++) {
-        const char *folder = model->processes[i].directory;
-        size_t length = strlen(folder);
-        if (length > 1 && strncmp(file, folder, length) == 0 && file[length] == '/')
-            return file + length + 1;
+        const struct rft_process *process = &model->processes[i];
+        const char *shorter = in_folder(file, process->directory, strlen(process->directory));
+        for (size_t j = 0; j < process->argument_count && shorter == NULL; j++) {
+            const char *argument = process->arguments[j];
+            const char *slash = strrchr(argument, '/');
+            if (slash != NULL && strstr(slash, ".py") != NULL)
+                shorter = in_folder(file, argument, (size_t)(slash - argument));
+        }
+        if (shorter != NULL)
+            return shorter;
     }
     return NULL;
 }
@@ -90,6 +105,10 @@ void place_stack(struct rft_strbuf *to, const struct rft_model *model, uint32_t 
     if (own == node)
         return;
     const struct rft_frame *frame = rft_model_frame(model, node);
+    if (strncmp(frame->file, "<frozen importlib", strlen("<frozen importlib")) == 0) {
+        rft_strbuf_add(to, ", importing");
+        return;
+    }
     rft_strbuf_add(to, ", in ");
     place_file(to, model, frame);
     if (frame->function[0] != '\0') {

@@ -56,11 +56,14 @@ static struct rft_error *write_harmless(const struct rft_report *report)
     struct table *table = table_create(report->page, columns, 4);
     if (table == NULL)
         return rft_error_no_memory();
-    page_heading(report->page, "Stays, but does not keep growing", NULL);
+    bool any = false;
     for (int i = 0; i < HARMLESS; i++) {
         struct kind_sum sum = sum_of_kind(report, harmless[i]);
         if (sum.live == 0)
             continue;
+        if (!any)
+            page_heading(report->page, "Stays, but does not keep growing", NULL);
+        any = true;
         char text[UNIT_SIZE];
         struct rft_strbuf most = {0};
         const struct rft_site *site = &model->sites[sum.first];
@@ -73,7 +76,7 @@ static struct rft_error *write_harmless(const struct rft_report *report)
         table_cell(table, INK_DIM, rft_strbuf_text(&most));
         rft_strbuf_deinit(&most);
     }
-    return table_print(table, 2);
+    return table_print(table, 2); /* of no rows: nothing */
 }
 
 static void write_next(const struct rft_report *report, bool growing)
