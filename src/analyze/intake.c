@@ -1,4 +1,6 @@
 /* What a file says about its sites, added up while it is read. */
+#include <string.h>
+
 #include "analyze/store.h"
 
 static struct rft_error *
@@ -63,6 +65,7 @@ take_site(struct rft_intake *intake, uint64_t time_ms, const struct rft_tick_sit
     };
     site->births += record->births;
     site->deaths += (uint64_t)point.deaths;
+    site->collected += intake->collecting ? record->deaths : 0;
     site->at_once += record->at_once - record->revived_at_once;
     site->dead_bytes += record->dead_bytes - record->revived_bytes;
     site->last_tick = intake->ticks;
@@ -84,6 +87,20 @@ take_site(struct rft_intake *intake, uint64_t time_ms, const struct rft_tick_sit
     return add_ages(intake, site, record);
 }
 
+/* Whether the final collection has begun; marks come between ticks. */
+static void
+look_for_collection(struct rft_intake *intake, const struct rft_trace *trace)
+{
+    const size_t length = strlen(RFT_MARK_COLLECTION);
+    size_t count;
+    const struct rft_trace_mark *marks = rft_trace_marks(trace, &count);
+    for (; intake->marks_seen < count; intake->marks_seen++) {
+        struct rft_string label = marks[intake->marks_seen].label;
+        intake->collecting |=
+            label.length == length && !memcmp(label.bytes, RFT_MARK_COLLECTION, length);
+    }
+}
+
 static struct rft_error *
 take_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick)
 {
@@ -98,6 +115,7 @@ take_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick
         intake->ticks++;
         intake->pending.time_ms = tick->time_ms;
     }
+    look_for_collection(intake, trace);
     intake->unseen_births += tick->unseen_births;
     intake->inferred_deaths += tick->inferred_deaths;
     intake->dropped_births += tick->dropped_births;

@@ -393,6 +393,7 @@ merge_site(struct merge *merge, uint32_t id)
     part->live_bytes += survival.live_bytes;
     part->dead_bytes += from->dead_bytes;
     part->peak_live += from->peak_live;
+    part->collected += from->collected;
     part->census &= survival.census;
     if (from->curve) {
         from->curve->next = part->curve;

@@ -157,6 +157,7 @@ struct rft_site_part {
     uint32_t site, process;
     uint64_t births, deaths, live, live_bytes, dead_bytes;
     uint64_t peak_live;
+    uint64_t collected; /* deaths in the collection just before the census, if marked */
     struct rft_curve *curve; /* births and deaths over time; see rft_curve_begin() */
     struct rft_survivors *survivors; /* by birth time; NULL: none, or no census */
     bool census; /* live, live_bytes are from the census */

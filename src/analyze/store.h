@@ -72,8 +72,13 @@ enum rft_origin rft_origin_of(const char *file);
 
 /* --- intake.c: one file, as it is read ------------------------------------------------ */
 
+/* A mark with this label stands before the garbage collection that precedes the
+ * final census: deaths in later ticks are of garbage that nobody had collected. */
+#define RFT_MARK_COLLECTION "final gc.collect()"
+
 struct rft_intake_site {
     uint64_t births, deaths, at_once, dead_bytes;
+    uint64_t collected; /* deaths after the mark of the final collection */
     uint64_t peak_live;
     uint64_t *ages; /* NULL: no death but at once */
     struct rft_curve *curve;
@@ -101,6 +106,8 @@ struct rft_intake {
     struct rft_curve_point pending;
     uint64_t unseen_births, inferred_deaths, dropped_births;
     uint32_t ticks;
+    size_t marks_seen;
+    bool collecting; /* the mark of the final collection has come */
     rft_progress_fn *progress;
     void *progress_data;
     uint64_t done_before, total; /* bytes of earlier files, of all files */

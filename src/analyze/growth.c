@@ -1,0 +1,268 @@
+#include "analyze/growth.h"
+
+#include <math.h>
+
+/* --- how much is something ------------------------------------------------------------ */
+
+/* Fewer objects are noise: the interpreter's own caches, specialised code, a few
+ * late imports. A request handler that leaks once per request passes it within any
+ * test of it. */
+#define OBJECTS_MIN 60.0
+/* Few but large objects count too: a dozen has a shape, and this many bytes are no
+ * cache of the interpreter's. */
+#define LARGE_OBJECTS_MIN 12.0
+#define LARGE_BYTES_MIN (4.0 * 1024 * 1024)
+/* Slower than both is of no interest in the life of a process: 84 KiB a day, an
+ * object every 100 s. */
+#define BYTES_PER_S_MIN 1.0
+#define OBJECTS_PER_S_MIN 0.01
+
+/* --- what a line looks like -------------------------------------------------------------- */
+
+/* Windows in which a growth must show; a third burst of the same size is no
+ * coincidence, the fourth is for the half-filled window at the end. */
+#define RISING_MIN 4
+#define RISING_MIN_SHORT 3 /* if the run has fewer than SHORT_RUN windows */
+#define SHORT_RUN 8
+/* A window rises if it has this share of the average: a trickle beside a step is no
+ * line. */
+#define RISING_SHARE 0.1
+/* No single window may hold more of the growth: that would be a step. */
+#define STEP_SHARE 0.6
+/* One window counts for at most this many average ones: a burst of start-up must
+ * not hide the slow growth after it. */
+#define BURST 4.0
+
+/* --- what still grows at the end -------------------------------------------------------- */
+
+/* The last part of the growth's time, and the share of the average rate that it
+ * must have: less is level. */
+#define TAIL_SHARE 0.25
+#define TAIL_RATE_MIN 0.25
+/* Rate of the last third against the first third, below which it is slowing. */
+#define SLOWING_RATE 0.4
+/* The last windows may be level while births go on: a cache that has just become
+ * full. Fewer objects than LEVEL_EXPECTED would be chance (e^-8). */
+#define LEVEL_WINDOWS 2
+#define LEVEL_EXPECTED 8.0
+#define LEVEL_RATE 0.1
+/* A pause at the end says nothing about the site if the whole program rests: below
+ * this share of its earlier births, after growth through this share of the run. */
+#define IDLE_BIRTHS 0.1
+#define IDLE_AFTER 0.6
+
+/* --- what rises and falls ------------------------------------------------------------------- */
+
+/* Falls that begin before this window do not count against a growth: start-up makes
+ * and frees much. */
+#define FALL_FROM 2
+/* A rise must be more than the deepest fall times this: else it may be the last
+ * tooth of a saw. */
+#define FALL_SHARE 0.5
+/* With final survivors from several teeth, part of a saw-tooth stays. This share of
+ * what is born early and survives must show in the floor's rise: in a bounded cache
+ * with long-lived entries it does not. */
+#define FLOOR_SHARE 0.5
+/* Deaths taken back make the curve useless if they are this share of the
+ * survivors; the survivors' births then are the curve. */
+#define REVIVED_SHARE 0.25
+/* Freed by the collection before the census: garbage, only late. */
+#define COLLECTED_SHARE 0.5
+
+/* --- start-up --------------------------------------------------------------------------------- */
+
+/* What is there after this share of the run, and stays, is start-up. */
+#define STARTUP_SHARE 0.3
+#define MOST 0.8
+
+struct span {
+    unsigned onset, end; /* windows [onset, end) in which it grows */
+    double rate;         /* objects per window */
+    double rise[RFT_WINDOWS]; /* bursts cut off */
+    double grown;
+    unsigned rising;     /* windows that rise */
+    double largest;
+};
+
+bool
+rft_growth_possible(double peak_live, double object_bytes)
+{
+    return peak_live >= OBJECTS_MIN ||
+           (peak_live >= LARGE_OBJECTS_MIN && peak_live * object_bytes >= LARGE_BYTES_MIN);
+}
+
+static bool
+enough(double grown, double seconds, double object_bytes)
+{
+    if (!rft_growth_possible(grown, object_bytes))
+        return false;
+    return grown >= OBJECTS_PER_S_MIN * seconds ||
+           grown * object_bytes >= BYTES_PER_S_MIN * seconds;
+}
+
+static double
+sum(const double *values, unsigned from, unsigned to)
+{
+    double total = 0;
+    for (unsigned w = from; w < to; w++)
+        total += values[w];
+    return total;
+}
+
+/* Where the growth begins: the earliest window from which on it is at least half
+ * as dense as in the run's second half. */
+static struct span
+find_span(const double *rise, unsigned windows, unsigned end)
+{
+    struct span span = {.end = end};
+    unsigned half = end / 2;
+    span.rate = sum(rise, half, end) / (end - half);
+    double cap = BURST * span.rate;
+    for (unsigned w = 0; w < windows; w++)
+        span.rise[w] = fmin(rise[w], cap);
+    double dense = 0;
+    span.onset = end;
+    for (unsigned w = end; w-- > 0;) {
+        dense += span.rise[w];
+        if (rise[w] > 0 && rise[w] <= cap && dense >= 0.5 * span.rate * (end - w))
+            span.onset = w;
+    }
+    if (span.onset >= end)
+        return span;
+    span.grown = sum(span.rise, span.onset, end);
+    span.rate = span.grown / (end - span.onset);
+    for (unsigned w = span.onset; w < end; w++) {
+        span.rising += span.rise[w] > RISING_SHARE * span.rate;
+        span.largest = fmax(span.largest, span.rise[w]);
+    }
+    return span;
+}
+
+/* Windows before a rest of the whole program. */
+static unsigned
+before_rest(const struct rft_profile *profile, unsigned end)
+{
+    unsigned busy = end;
+    while (busy > 1) {
+        double mean = sum(profile->births, 0, busy - 1) / (busy - 1);
+        double program_mean = sum(profile->program_births, 0, busy - 1) / (busy - 1);
+        if (profile->births[busy - 1] > IDLE_BIRTHS * mean ||
+            profile->program_births[busy - 1] > IDLE_BIRTHS * program_mean)
+            break;
+        busy--;
+    }
+    return busy >= IDLE_AFTER * end ? busy : end;
+}
+
+/* Whether the growth had come to an end. */
+static bool
+is_level(const struct rft_profile *profile, const struct span *span)
+{
+    unsigned length = span->end - span->onset;
+    unsigned tail = (unsigned)ceil(TAIL_SHARE * length);
+    double tail_rise = sum(span->rise, span->end - tail, span->end);
+    if (tail_rise < TAIL_RATE_MIN * span->rate * tail)
+        return true;
+    unsigned last = length > 2 * LEVEL_WINDOWS ? LEVEL_WINDOWS : 1;
+    unsigned from = span->end - last;
+    double before_rate = sum(span->rise, span->onset, from) / (from - span->onset);
+    double births_rate = sum(profile->births, span->onset, from) / (from - span->onset);
+    return before_rate * last >= LEVEL_EXPECTED &&
+           sum(span->rise, from, span->end) < LEVEL_RATE * before_rate * last &&
+           sum(profile->births, from, span->end) >= 0.5 * births_rate * last;
+}
+
+static bool
+is_slowing(const struct span *span)
+{
+    unsigned third = (span->end - span->onset) / 3;
+    if (!third)
+        return false;
+    double first = sum(span->rise, span->onset, span->onset + third);
+    double last = sum(span->rise, span->end - third, span->end);
+    return last < SLOWING_RATE * first;
+}
+
+/* A site that falls as deeply as it rises. It grows nevertheless if survivors of
+ * earlier teeth are there, and the floor has risen with them. */
+static bool
+grows_beneath(const struct rft_profile *profile, struct span *span, double fall,
+              double seconds, double object_bytes)
+{
+    /* The last tooth: what survives of it may yet be freed. */
+    unsigned settled = span->end;
+    while (settled > 0 && sum(profile->survivors, settled - 1, profile->windows) <=
+                              fall + profile->births[settled - 1])
+        settled--;
+    if (settled < RISING_MIN)
+        return false;
+    struct span stayed = find_span(profile->survivors, profile->windows, settled);
+    if (stayed.rising < RISING_MIN || stayed.largest > STEP_SHARE * stayed.grown ||
+        !enough(stayed.grown, seconds, object_bytes) ||
+        sum(profile->rise, stayed.onset, settled) < FLOOR_SHARE * stayed.grown ||
+        is_level(profile, &stayed))
+        return false;
+    *span = stayed;
+    return true;
+}
+
+/* What it is, if it does not grow at the end. */
+static enum rft_growth_kind
+classify(const struct rft_profile *profile, double object_bytes)
+{
+    double stays = profile->end_live - profile->start_live;
+    if (!rft_growth_possible(profile->peak_live, object_bytes))
+        return RFT_GROWTH_NONE;
+    if (profile->fall[0] > FALL_SHARE * profile->peak_live)
+        return RFT_GROWTH_CYCLIC;
+    if (!rft_growth_possible(profile->end_live, object_bytes))
+        return RFT_GROWTH_NONE;
+    unsigned early = (unsigned)ceil(STARTUP_SHARE * profile->windows);
+    if (sum(profile->rise, 0, early) >= MOST * stays)
+        return RFT_GROWTH_STARTUP;
+    for (unsigned w = 0; w + 1 < profile->used; w++) {
+        if (profile->rise[w] + profile->rise[w + 1] >= MOST * stays)
+            return RFT_GROWTH_STEP;
+    }
+    return RFT_GROWTH_SATURATED;
+}
+
+struct rft_growth
+rft_growth_judge(const struct rft_profile *profile, double object_bytes)
+{
+    struct rft_growth growth = {.kind = RFT_GROWTH_NONE};
+    if (!profile->windows || !rft_growth_possible(profile->peak_live, object_bytes))
+        return growth;
+    bool revived = profile->revived > REVIVED_SHARE * profile->final_survivors;
+    const double *rise = revived ? profile->survivors : profile->rise;
+    growth.kind = classify(profile, object_bytes);
+    unsigned end = before_rest(profile, profile->used);
+    struct span span = find_span(rise, profile->windows, end);
+    double seconds = (end - span.onset) * profile->window_ms / 1000;
+    if (span.onset >= end)
+        return growth;
+    if (profile->collected > COLLECTED_SHARE * span.grown) {
+        growth.kind = RFT_GROWTH_CYCLIC;
+        return growth;
+    }
+    double fall = profile->fall[span.onset < FALL_FROM ? span.onset : FALL_FROM];
+    if (!revived && fall >= FALL_SHARE * span.grown) {
+        if (!grows_beneath(profile, &span, fall, seconds, object_bytes))
+            return growth;
+    }
+    unsigned rising_min = end < SHORT_RUN ? RISING_MIN_SHORT : RISING_MIN;
+    if (!enough(span.grown, seconds, object_bytes) || span.rising < rising_min ||
+        span.largest > STEP_SHARE * span.grown || is_level(profile, &span))
+        return growth;
+
+    seconds = (span.end - span.onset) * profile->window_ms / 1000;
+    double births = sum(profile->births, span.onset, span.end);
+    growth.kind = is_slowing(&span) ? RFT_GROWTH_SLOWING : RFT_GROWTH_GROWING;
+    growth.since_ms = (uint64_t)(span.onset * profile->window_ms);
+    growth.grown = (uint64_t)(span.grown + 0.5);
+    growth.grown_bytes = (uint64_t)(span.grown * object_bytes);
+    growth.objects_per_s = span.grown / seconds;
+    growth.bytes_per_s = growth.objects_per_s * object_bytes;
+    growth.stays = births > 0 ? fmin(span.grown / births, 1) : 1;
+    return growth;
+}
