@@ -142,14 +142,6 @@ spread(const struct rft_profile_frame *frame, const struct rft_survivors *surviv
         profile->survivors[w] += (double)survivors->objects * weights[w] / sum;
 }
 
-static void
-add_births(double to[RFT_WINDOWS], const struct rft_profile *profile,
-           const rft_curve_points *points)
-{
-    for (size_t i = 0; i < points->count; i++)
-        to[window_of_tick(profile, points->items[i].time_ms)] += (double)points->items[i].births;
-}
-
 void
 rft_profile_make(const struct rft_profile_frame *frame, rft_curve_points *points,
                  const struct rft_site_part *const *parts, size_t part_count,
