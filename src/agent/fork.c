@@ -25,6 +25,7 @@ static void after_fork_in_child(void)
 {
     pthread_mutex_init(&tracer.lock, NULL);
     rft_record_after_fork();
+    rft_leave_set_pid();
     int tracing = RFT_TRACING;
     if (atomic_compare_exchange_strong(&tracer.state, &tracing,
                                        rft_config.children ? RFT_FORKED : RFT_STOPPED)) {

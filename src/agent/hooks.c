@@ -81,7 +81,8 @@ static void *on_exit_of_interpreter(void *self, void *arguments)
             rft_ticker_stop();
             rft_finish(RFT_CENSUS_EXIT, RFT_END_EXIT);
         } else {
-            uint32_t index = rft_interp_index(t, tstate);
+            bool ended;
+            uint32_t index = rft_interp_index(t, tstate, &ended);
             rft_record_census(t, RFT_CENSUS_INTERPRETER_END, index);
             rft_interp_ended(index, rft_now_ms());
         }
@@ -187,12 +188,12 @@ static void start_or_register(const char *event, void *tstate)
     void *interpreter = interpreter_of(tstate);
     if (t != NULL && find(interpreter) < 0 &&
         (rft_is_main_interpreter(tstate) || strcmp(event, "import") == 0)) {
-        t->muted++;
+        t->muted |= RFT_MUTED_OURS;
         if (register_exit()) {
             remember(interpreter);
             last_registered = interpreter;
         }
-        t->muted--;
+        t->muted &= (uint8_t)~RFT_MUTED_OURS;
     } else if (find(interpreter) >= 0) {
         last_registered = interpreter;
     }

@@ -4,9 +4,10 @@
 #include <string.h>
 
 struct interp {
-    void *address;  /* NULL: ended */
+    void *address;
     int64_t id;
     uint32_t start;
+    bool ended;     /* its census has been taken; it may still run its teardown */
 };
 static struct interp *interps; /* by index - 1; behind tracer.lock */
 static uint32_t interp_capacity;
@@ -38,8 +39,9 @@ static bool grow(void)
 }
 
 /* Index of the interpreter that a thread state belongs to; 0 without one. */
-uint32_t rft_interp_index(struct rft_thread *t, void *tstate)
+uint32_t rft_interp_index(struct rft_thread *t, void *tstate, bool *ended)
 {
+    *ended = false;
     if (tstate == NULL) {
         return 0;
     }
@@ -56,9 +58,10 @@ uint32_t rft_interp_index(struct rft_thread *t, void *tstate)
     }
     if (index == 0 && (tracer.interp_count < interp_capacity || grow())) {
         index = ++tracer.interp_count;
-        interps[index - 1] = (struct interp){address, id, t->now};
+        interps[index - 1] = (struct interp){address, id, t->now, false};
         write_record(index, 0);
     }
+    *ended = index != 0 && interps[index - 1].ended;
     pthread_mutex_unlock(&tracer.lock);
     return index;
 }
@@ -66,11 +69,12 @@ uint32_t rft_interp_index(struct rft_thread *t, void *tstate)
 void rft_interp_ended(uint32_t index, uint32_t now)
 {
     pthread_mutex_lock(&tracer.lock);
-    if (index > 0 && index <= tracer.interp_count && interps[index - 1].address != NULL) {
-        interps[index - 1].address = NULL;
+    if (index > 0 && index <= tracer.interp_count && !interps[index - 1].ended) {
+        interps[index - 1].ended = true;
         write_record(index, now + 1);
     }
     pthread_mutex_unlock(&tracer.lock);
+    atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
 }
 
 void rft_interps_reset(void)

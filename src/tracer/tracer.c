@@ -134,7 +134,9 @@ static __attribute__((noinline)) void new_context(struct rft_thread *t, void *ts
     t->depth = 0;
     t->top = 0;
     t->tstate = tstate;
-    t->interp = rft_interp_index(t, tstate);
+    bool ended;
+    t->interp = rft_interp_index(t, tstate, &ended);
+    t->muted = (uint8_t)((t->muted & ~RFT_MUTED_ENDED) | (ended ? RFT_MUTED_ENDED : 0));
 }
 
 /* --- births ----------------------------------------------------------- */
@@ -216,6 +218,9 @@ static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t,
     uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
     if (__builtin_expect((tstate != t->tstate) | (epoch != t->epoch), 0)) {
         new_context(t, tstate);
+    }
+    if (__builtin_expect(t->muted != 0, 0)) {
+        return;
     }
     count_birth(t);
 
@@ -471,9 +476,7 @@ static inline __attribute__((always_inline)) int on_event(void *op, int event,
         }
     }
     if (event == RFT_EVENT_CREATE) {
-        if (__builtin_expect(t->muted == 0, 1)) {
-            on_birth(t, op, hot);
-        }
+        on_birth(t, op, hot);
     } else if (event == RFT_EVENT_DESTROY) {
         on_death(t, op);
     }

@@ -128,6 +128,11 @@ struct rft_leaf_entry {
     _Atomic uint32_t *leaf;
 };
 
+enum {
+    RFT_MUTED_OURS = 1,  /* they are our own, not the program's */
+    RFT_MUTED_ENDED = 2, /* the interpreter had its census and is being torn down */
+};
+
 struct rft_thread {
     void *tstate;              /* the thread state that the fields below are for */
     _Atomic int32_t countdown; /* events until the clock is read again */
@@ -136,8 +141,7 @@ struct rft_thread {
     uint64_t parent_and_tag;   /* node of chain[depth - 2]; tag in the high half */
     uint32_t epoch;            /* tracer.epoch that the caches are good for */
     uint32_t tag;              /* changes when the caches' contents become void */
-    int muted;                 /* > 0: births are our own, not the program's */
-    bool dead_letter;          /* no memory for this thread: events are only counted */
+    uint8_t muted;             /* RFT_MUTED_*: births are not counted */
     uint32_t depth, capacity;
     struct rft_chain_entry *chain;
     struct rft_leaf_entry leaves[RFT_LEAF_CACHE];
@@ -294,7 +298,7 @@ void rft_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp
                 struct rft_buffer *revived_tick, struct rft_buffer *census);
 
 /* interps.c */
-uint32_t rft_interp_index(struct rft_thread *t, void *tstate);
+uint32_t rft_interp_index(struct rft_thread *t, void *tstate, bool *ended);
 void rft_interp_ended(uint32_t index, uint32_t now);
 void rft_interps_reset(void);
 
