@@ -52,6 +52,7 @@ struct report {
     bool main_traced;
     char *refusal;         /* why the first refused process was; owned */
     char *lasting_refusal; /* that of the command itself; owned */
+    char *stop;            /* why the first process stopped that could not go on; owned */
 };
 
 static uint64_t file_size(const char *path)
@@ -118,6 +119,8 @@ static void take_line(char *line, const struct child_end *end, struct report *re
         }
     } else if (strcmp(word, "stopped") == 0) {
         report->stopped++;
+        if (report->stop == NULL)
+            report->stop = strdup(rest);
         if (report->stopped <= COMPLAINTS_LIMIT)
             say("tracing of process %ld stopped before its end: %s", pid, rest);
     }
@@ -205,6 +208,8 @@ static void tell_written(const struct output *output, const struct child_end *en
 static void tell_nothing(const struct program *program, const struct report *report)
 {
     const char *why = report->lasting_refusal != NULL ? report->lasting_refusal : report->refusal;
+    if (why == NULL)
+        why = report->stop;
     if (why != NULL)
         say("nothing was traced: %s", why);
     else if (program->obstacle != PRELOAD_WORKS)
@@ -248,5 +253,6 @@ int outcome_tell(const struct run_options *options, const struct program *progra
     }
     free(report.refusal);
     free(report.lasting_refusal);
+    free(report.stop);
     return code;
 }

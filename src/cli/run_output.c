@@ -71,15 +71,33 @@ static int remove_earlier(const struct output *output)
     return code;
 }
 
+/* Whether a file can be made in the folder; else errno says why not. Making one
+ * is the only sure test: folders such as /proc have rights that mean nothing. */
+static bool can_create_in(const char *folder)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/.reftracer.XXXXXX", folder) < 0) {
+        errno = ENOMEM;
+        return false;
+    }
+    int file = mkostemp(path, O_CLOEXEC);
+    int error = errno;
+    if (file >= 0) {
+        close(file);
+        unlink(path);
+    }
+    free(path);
+    errno = error;
+    return file >= 0;
+}
+
 static int check_folder(const struct output *output)
 {
-    const char *shown = output->shown[0] != '\0' ? output->shown : "the working folder";
-    if (access(output->folder, W_OK | X_OK) != 0) {
-        say("cannot write the trace to %s: %s. Give another place with -o FILE", shown,
-            strerror(errno));
-        return EXIT_RUN_FAILED;
-    }
-    return 0;
+    if (can_create_in(output->folder))
+        return 0;
+    say("cannot write the trace to %s: %s. Give another place with -o FILE",
+        output->shown[0] != '\0' ? output->shown : "the working folder", strerror(errno));
+    return EXIT_RUN_FAILED;
 }
 
 static int prepare_named(const struct run_options *options, struct output *output)
@@ -123,7 +141,7 @@ static int prepare_named(const struct run_options *options, struct output *outpu
 static int prepare_unnamed(struct output *output)
 {
     output->folder = realpath(".", NULL);
-    if (output->folder != NULL && access(output->folder, W_OK | X_OK) == 0) {
+    if (output->folder != NULL && can_create_in(output->folder)) {
         output->shown = strdup("");
     } else {
         const char *temporary = getenv("TMPDIR");

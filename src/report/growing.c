@@ -7,7 +7,10 @@
 #include "report/place.h"
 #include "report/units.h"
 
-enum { COMPANIONS_SHOWN = 4 };
+enum {
+    COMPANIONS_SHOWN = 4,
+    START_MS = 500, /* growth that began this early began at the start */
+};
 
 const char *growth_word(enum rft_growth_kind kind)
 {
@@ -48,7 +51,7 @@ const char *growth_reason(enum rft_growth_kind kind)
     case RFT_GROWTH_NONE:
         break;
     }
-    return "too little to tell";
+    return "a few at each place";
 }
 
 static bool is_shown(const struct rft_report *report, const struct rft_growing *growing)
@@ -87,8 +90,8 @@ void growing_verdict(const struct rft_report *report)
         page_put(page, INK_GOOD, "Nothing keeps growing.");
     } else {
         page_format(page, INK_BAD, "%" PRIu32 " %s growing", counts.growing,
-                    counts.growing == 1 ? "thing keeps" : "things keep");
-        page_format(page, INK_PLAIN, ": +%s objects/s, +%s/s with what they hold",
+                    counts.growing == 1 ? "site keeps" : "sites keep");
+        page_format(page, INK_PLAIN, ": +%s objects/s, +%s/s",
                     units_rate(counts.objects_per_s, objects, sizeof objects),
                     units_bytes(counts.bytes_per_s, bytes, sizeof bytes));
     }
@@ -138,11 +141,14 @@ static void write_one(const struct rft_report *report, const struct rft_growing 
     place_print_stack(page, model, site->stack, report->full_stacks, 5, frames);
 
     struct rft_strbuf line = {0};
-    rft_strbuf_format(&line,
-                      "%s more (%s) since %s after the start; of those born since, %s never died",
-                      units_count(growth->grown, grown, sizeof grown),
-                      units_bytes((double)growth->grown_bytes, bytes, sizeof bytes),
-                      units_duration(growth->since_ms, since, sizeof since),
+    rft_strbuf_format(&line, "%s more (%s) since ", units_count(growth->grown, grown, sizeof grown),
+                      units_bytes((double)growth->grown_bytes, bytes, sizeof bytes));
+    if (growth->since_ms < START_MS)
+        rft_strbuf_add(&line, "the start");
+    else
+        rft_strbuf_format(&line, "%s after the start",
+                          units_duration(growth->since_ms, since, sizeof since));
+    rft_strbuf_format(&line, "; %s of those born since then never died",
                       units_share(growth->stays, stays, sizeof stays));
     if (growing->slowing)
         rft_strbuf_add(&line, "; it grows ever slower: a cache that fills?");

@@ -165,12 +165,17 @@ static void write_losses(struct rft_json *json, const struct rft_losses *losses)
     member_uint(json, "count", losses->slot_gaps);
     member_seconds(json, "seconds", losses->slot_gap_ms);
     rft_json_object_end(json);
-    member_uint(json, "dropped_records", losses->dropped_births);
+    /* The tracer counts them twice, at ticks and in a closing record: either can be lost. */
+    member_uint(json, "dropped_records",
+                losses->dropped_births > losses->dropped_records ? losses->dropped_births
+                                                                 : losses->dropped_records);
     member_uint(json, "stale", losses->stale);
     member_uint(json, "truncated_stacks", losses->truncated_stacks);
     member_uint(json, "late_censuses", losses->late_censuses);
-    member_uint(json, "stopped", losses->stopped);
+    member_uint(json, "stopped",
+                losses->stopped > losses->stopped_early ? losses->stopped : losses->stopped_early);
     member_uint(json, "no_end", losses->no_end);
+    member_uint(json, "unequal_ends", losses->unequal_ends);
     member_uint(json, "bad_chunks", losses->bad_chunks);
     member_uint(json, "lost_chunks", losses->lost_chunks);
     member_uint(json, "skipped_bytes", losses->skipped_bytes);

@@ -124,13 +124,28 @@ void page_line(const struct page *page)
     fputc('\n', page->to);
 }
 
+/* Bytes of the next word. A number and its unit are one: "100 %", "3.4 MiB",
+ * "5 min 12 s". */
+static size_t word_size(const char *text)
+{
+    enum { UNIT_LONGEST = 4 };
+    size_t size = strcspn(text, " ");
+    while (size > 0 && text[size] == ' ' && text[size - 1] >= '0' && text[size - 1] <= '9') {
+        size_t unit = strcspn(text + size + 1, " ");
+        if (unit > UNIT_LONGEST)
+            break;
+        size += 1 + unit;
+    }
+    return size;
+}
+
 void page_paragraph(const struct page *page, enum page_ink ink, unsigned indent, const char *text)
 {
     size_t room = page->width > indent + 20 ? page->width - indent : 20;
     struct rft_strbuf line = {0};
     size_t used = 0;
     while (*text != '\0') {
-        size_t size = strcspn(text, " ");
+        size_t size = word_size(text);
         size_t length = page_text_width(text, size);
         if (used > 0 && used + 1 + length > room) {
             page_format(page, INK_PLAIN, "%*s", (int)indent, "");
