@@ -4,6 +4,7 @@ a clear message on stderr, nothing on stdout, and the exit code that its help st
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -216,15 +217,23 @@ def test_a_folder_that_is_a_file(run, tmp_path):
     assert refused(run("-o", "file/app.rft", "--", "true"), FAILED, "file/app.rft")
 
 
-def test_a_folder_that_may_not_be_written_to(command, run, tmp_path):
-    (tmp_path / "folder").mkdir(mode=0o555)
-    more = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
-    os.chmod(tmp_path, 0o755)
-    for folder in tmp_path.parents:
-        if not folder.stat().st_mode & 0o001 and os.getuid() == 0:
-            pytest.skip("the temporary folder is closed to other users")
-    done = run("-o", "folder/app.rft", "--", "true", **more)
-    assert refused(done, FAILED, "folder/", "Permission denied", "-o FILE")
+def test_a_folder_that_may_not_be_written_to(run):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        # Root may write anywhere; pytest's own folders are closed to others.
+        more = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
+        done = run("-o", f"{folder}/app.rft", "--", "true", cwd="/", **more)
+    assert refused(done, FAILED, folder, "Permission denied", "-o FILE")
+
+
+def test_a_working_folder_that_may_not_be_written_to_is_not_asked_for(run, pythons):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        more = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
+        environment = {**os.environ, "TMPDIR": folder}
+        done = run("--", pythons[-1], "-c", "1", cwd="/proc", env=environment, **more)
+        assert done.returncode == 0, done
+        assert f"wrote {folder}/reftracer-code." in done.stderr
 
 
 def test_an_existing_output_is_kept(run, tmp_path):
