@@ -6,9 +6,15 @@
 
 #include "analyze/growing.h"
 
-/* Two growths are one if, at the end of every window, the shares of their growth
- * that have happened differ by no more than this. */
+/* Two growths have one shape if, at the end of every window, the shares of their
+ * growth that have happened differ by no more than this. */
 #define SHAPE_DIFFERENCE 0.15
+/* They are compared from where the later one begins: numbers up to 256 (or 1024) are
+ * made once for all, so the growth of numbers begins later than that of what holds
+ * them. Its beginning is where more than STARTED of it has happened, and so much of
+ * the other's growth must be left. */
+#define STARTED 0.02
+#define LEFT_MIN 0.3
 /* How far up a stack the other's function is looked for. Deeper ones are recursion. */
 #define STACK_LOOK 256
 
@@ -107,18 +113,55 @@ calls(const struct rft_model *model, uint32_t own, uint32_t node)
 }
 
 static bool
-is_kin(const struct rft_model *model, const struct rft_accused *a, const struct rft_accused *b)
+same_shape(const struct rft_accused *a, const struct rft_accused *b)
 {
-    if (a->process != b->process)
+    unsigned start = 0;
+    while (start < RFT_WINDOWS && (a->reached[start] < STARTED || b->reached[start] < STARTED))
+        start++;
+    double base_a = start ? a->reached[start - 1] : 0, base_b = start ? b->reached[start - 1] : 0;
+    if (1 - base_a < LEFT_MIN || 1 - base_b < LEFT_MIN)
         return false;
-    for (unsigned w = 0; w < RFT_WINDOWS; w++) {
-        if (fabs(a->reached[w] - b->reached[w]) > SHAPE_DIFFERENCE)
+    for (unsigned w = start; w < RFT_WINDOWS; w++) {
+        double share_a = (a->reached[w] - base_a) / (1 - base_a);
+        double share_b = (b->reached[w] - base_b) / (1 - base_b);
+        if (fabs(share_a - share_b) > SHAPE_DIFFERENCE)
             return false;
     }
-    uint32_t stack_a = shown(model, a)->stack, stack_b = shown(model, b)->stack;
-    uint32_t own_a = rft_model_own_node(model, stack_a);
-    uint32_t own_b = rft_model_own_node(model, stack_b);
-    return calls(model, own_a, stack_b) || calls(model, own_b, stack_a);
+    return true;
+}
+
+/* Whether `other` is made in the function of `one`, in what that calls, or in what
+ * calls that. Everything is called by the module's own code: an instance of a class
+ * needs a closer relation than that to be taken for a mere companion. */
+static bool
+is_near(const struct rft_model *model, const struct rft_accused *one,
+        const struct rft_accused *other)
+{
+    uint32_t stack = shown(model, one)->stack, other_stack = shown(model, other)->stack;
+    uint32_t own = rft_model_own_node(model, stack);
+    uint32_t other_own = rft_model_own_node(model, other_stack);
+    const struct rft_frame *frame = rft_model_frame(model, own);
+    const struct rft_frame *other_frame = rft_model_frame(model, other_own);
+    if (same_function(frame, other_frame))
+        return true;
+    bool instance = type_rank(model->types[shown(model, other)->type].name) >= 2;
+    if (calls(model, own, other_stack))
+        return !instance || strcmp(frame->function, "<module>") != 0;
+    if (calls(model, other_own, stack))
+        return !instance || strcmp(other_frame->function, "<module>") != 0;
+    return false;
+}
+
+/* A companion may have companions of its own: a coroutine is made in the function
+ * that starts the task, what it then makes is not. But only one that the leader's
+ * function calls; from its callers on, everything would be kin. */
+static bool
+passes_on(const struct rft_model *model, const struct rft_accused *leader,
+          const struct rft_accused *companion)
+{
+    uint32_t own = rft_model_own_node(model, shown(model, leader)->stack);
+    return strcmp(rft_model_frame(model, own)->function, "<module>") != 0 &&
+           calls(model, own, shown(model, companion)->stack);
 }
 
 /* --- arranging ------------------------------------------------------------------------------- */
@@ -134,11 +177,29 @@ by_importance(const void *a, const void *b)
     return (x->site > y->site) - (x->site < y->site);
 }
 
+/* The kin of `one` among the candidates that are left. */
+static uint32_t
+collect_kin(const struct rft_model *model, const struct rft_accused *leader,
+            const struct rft_accused *one, struct candidate *from, struct candidate *end,
+            struct candidate *kin)
+{
+    uint32_t count = 0;
+    for (struct candidate *other = from; other < end; other++) {
+        if (other->taken || leader->process != other->accused->process ||
+            !same_shape(leader, other->accused) || !is_near(model, one, other->accused))
+            continue;
+        other->taken = true;
+        kin[count++] = *other;
+    }
+    return count;
+}
+
 /* One entry: the first candidate that is left, and its kin. */
 static struct rft_error *
 add_growing(struct rft_model *model, struct candidate *first, struct candidate *end,
             struct candidate *kin)
 {
+    struct rft_arena *arena = &model->store->arena;
     const struct rft_accused *leader = first->accused;
     struct rft_growing growing = {
         .site = leader->members[0],
@@ -149,25 +210,27 @@ add_growing(struct rft_model *model, struct candidate *first, struct candidate *
         .total_grown_bytes = leader->growth.grown_bytes,
         .total_bytes_per_s = leader->growth.bytes_per_s,
     };
-    uint32_t count = 0;
     first->taken = true;
-    for (struct candidate *other = first + 1; other < end; other++) {
-        if (other->taken || !is_kin(model, leader, other->accused))
-            continue;
-        other->taken = true;
-        growing.total_grown_bytes += other->accused->growth.grown_bytes;
-        growing.total_bytes_per_s += other->accused->growth.bytes_per_s;
-        kin[count++] = *other;
+    uint32_t count = collect_kin(model, leader, leader, first + 1, end, kin);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rft_accused *companion = kin[i].accused;
+        growing.total_grown_bytes += companion->growth.grown_bytes;
+        growing.total_bytes_per_s += companion->growth.bytes_per_s;
+        if (passes_on(model, leader, companion))
+            count += collect_kin(model, leader, companion, first + 1, end, kin + count);
     }
     if (count) {
         qsort(kin, count, sizeof(*kin), by_bytes);
-        uint32_t *companions =
-            rft_arena_alloc(&model->store->arena, count * sizeof(*companions));
-        if (!companions)
+        uint32_t *companions = rft_arena_alloc(arena, count * sizeof(*companions));
+        struct rft_growth *growths = rft_arena_alloc(arena, count * sizeof(*growths));
+        if (!companions || !growths)
             return rft_error_no_memory();
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < count; i++) {
             companions[i] = kin[i].accused->members[0];
+            growths[i] = kin[i].accused->growth;
+        }
         growing.companions = companions;
+        growing.companion_growths = growths;
         growing.companion_count = count;
     }
     return rft_vec_push(&model->store->growing, growing) ? NULL : rft_error_no_memory();

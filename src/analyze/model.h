@@ -190,6 +190,7 @@ struct rft_growing {
     uint32_t member_count;
     const uint32_t *companions; /* sites that grow along with it: an instance's dict, strings;
                                  * by grown bytes, descending */
+    const struct rft_growth *companion_growths; /* theirs, all members of each together */
     uint32_t companion_count;
     struct rft_growth growth;   /* of all members together, without companions */
     uint64_t total_grown_bytes; /* members and companions */
