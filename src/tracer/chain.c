@@ -149,8 +149,51 @@ static void set_parent(struct rft_thread *t)
     t->parent_and_tag = (uint64_t)t->tag << 32 | parent;
 }
 
+/* The usual cases, with frame tags: the caller of the last birth's frame has
+ * called another function (or resumed a generator again), that frame has called
+ * one, or has returned. */
+static bool resolve_near(struct rft_thread *t, uintptr_t frame)
+{
+    uint32_t depth = t->depth;
+    if (frame == 0 || depth < 2 || owner_of(frame) > RFT_OWNER_GENERATOR) {
+        return false;
+    }
+    struct rft_chain_entry *chain = t->chain;
+    if (rft_frame_is_tagged(frame)) {
+        if (chain[depth - 2].frame != frame) {
+            return false;
+        }
+        t->depth = depth - 1;
+        set_parent(t);
+        return true;
+    }
+    uintptr_t caller = previous_of(frame);
+    if (caller == 0 || !rft_frame_is_tagged(caller)) {
+        return false;
+    }
+    uint32_t at = depth - 1;
+    if (caller == chain[depth - 1].frame && depth < t->capacity) {
+        at = depth;
+    } else if (caller != chain[depth - 2].frame) {
+        return false;
+    }
+    uintptr_t instr = word_of(caller, RFT_FRAME_INSTR);
+    if (chain[at - 1].instr != instr) {
+        chain[at - 1].instr = instr;
+        chain[at - 1].node = 0;
+    }
+    chain[at] = (struct rft_chain_entry){.frame = frame};
+    t->depth = at + 1;
+    rft_frame_tag(frame);
+    set_parent(t);
+    return true;
+}
+
 void rft_chain_resolve(struct rft_thread *t, uintptr_t frame)
 {
+    if (tracer.frame_tags && resolve_near(t, frame)) {
+        return;
+    }
     /* 1. How many frames are new, down to one that is certain? */
     uint32_t fresh = 0;
     int64_t anchor = -1;

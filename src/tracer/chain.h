@@ -12,12 +12,12 @@ enum { RFT_OWNER_THREAD = 0, RFT_OWNER_GENERATOR = 1, RFT_OWNER_SHIM = 3 };
 
 enum { RFT_FRAME_MARK = 0x80 };
 
-/* owner is 0 and `visited`, the byte behind it, is our mark: one load. */
+/* The byte behind `owner`. One byte is read, not both: CPython stores them one
+ * by one, and a load of two would have to wait for both. Only frames owned by a
+ * thread carry the mark, so the owner need not be looked at. */
 static inline bool rft_frame_is_tagged_at(uintptr_t frame, uint32_t owner)
 {
-    uint16_t both;
-    memcpy(&both, (char *)frame + owner, sizeof both);
-    return both == (RFT_OWNER_THREAD | RFT_FRAME_MARK << 8);
+    return ((const unsigned char *)frame)[owner + 1] == RFT_FRAME_MARK;
 }
 
 static inline bool rft_frame_is_tagged(uintptr_t frame)

@@ -47,11 +47,8 @@ size_of(const char *op, unsigned kind, uint64_t fixed, unsigned item_size, rft_r
     }
     case RFT_KIND_BYTEARRAY: /* bytearray.__sizeof__ */
         if (!read(op + l->bytearray_alloc, &n, 8)) return false;
-        if (l->version >> 16 >= 0x30F) {
-            /* The buffer is a bytes object of its own from 3.15 on, and what
-             * bytearray_alloc() says is its length. */
-            if (!read(op + l->bytearray_alloc, &n, 8)) return false;
-        }
+        /* From 3.15 on the buffer is a bytes object, header included. */
+        if (l->version >> 16 >= 0x30F && n > 0) size += l->at[RFT_BYTES_DATA] + 1;
         if (n > 0 && n < LENGTH_MAX) size += (uint64_t)n;
         break;
     case RFT_KIND_DICT: { /* _PyDict_SizeOf */
@@ -94,6 +91,16 @@ size_of(const char *op, unsigned kind, uint64_t fixed, unsigned item_size, rft_r
         if (pointer != NULL && pointer != data && utf8_length >= 0 && utf8_length < LENGTH_MAX) {
             size += (uint64_t)utf8_length + 1;
         }
+        break;
+    }
+    case RFT_KIND_TYPE: { /* type.__sizeof__: with the keys that its instances share */
+        unsigned char head[RFT_DICT_KEYS_SIZE];
+        struct rft_dict_keys keys;
+        if (!read(op + l->ht_cached_keys, &pointer, 8)) return false;
+        if (pointer == NULL) break;
+        if (!read(pointer, head, sizeof head)) return false;
+        rft_dict_keys_decode(head, &keys);
+        size += keys.bytes;
         break;
     }
     case RFT_KIND_FIXED:

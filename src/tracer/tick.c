@@ -72,14 +72,23 @@ static bool collect_site(struct rft_site *site, uint32_t *last_id, struct rft_bu
     unsigned pairs = aged_since(site, deaths);
     uint32_t at_once = since(load(&site->at_once), &site->seen_at_once) +
                        since(load(&site->f_at_once), &site->seen_f_at_once);
-    uint64_t bytes = atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) +
-                     atomic_load_explicit(&site->f_dead_bytes, memory_order_relaxed);
-    uint64_t new_bytes = bytes - site->seen_bytes;
+    uint64_t new_bytes;
+    if (site->flags & RFT_SITE_VARSIZE) {
+        uint64_t bytes = atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) +
+                         atomic_load_explicit(&site->f_dead_bytes, memory_order_relaxed);
+        new_bytes = bytes - site->seen_bytes;
+        site->seen_bytes = bytes;
+    } else {
+        uint64_t dead = at_once;
+        for (unsigned b = 1; pairs > 0 && b < RFT_AGE_BUCKETS; b++) {
+            dead += deaths[b];
+        }
+        new_bytes = dead * site->fixed_size;
+    }
     uint32_t births = since(load(&site->births), &site->seen_births);
     if (births == 0 && at_once == 0 && pairs == 0 && new_bytes == 0) {
         return false;
     }
-    site->seen_bytes = bytes;
     rft_buffer_varint(tick, site->id - *last_id);
     *last_id = site->id;
     rft_buffer_byte(tick, (unsigned char)((births ? RFT_TICK_BIRTHS : 0) |

@@ -211,16 +211,26 @@ void rft_census_stale(struct rft_thread *t, uint32_t slot)
     count_unreported_death(t, slot);
 }
 
-static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t, char *op,
-                                                           const struct hot hot)
+static __attribute__((noinline)) struct rft_thread *enter(void);
+
+static inline __attribute__((always_inline)) int on_birth(char *op, const struct hot hot)
 {
+    struct rft_thread *t = rft_self;
+    if (__builtin_expect(t == NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
+                         0)) {
+        t = enter();
+        if (t == NULL) {
+            return 0;
+        }
+    }
     char *tstate = tracer.py.thread_state();
     uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
     if (__builtin_expect((tstate != t->tstate) | (epoch != t->epoch), 0)) {
         new_context(t, tstate);
     }
     if (__builtin_expect(t->muted != 0, 0)) {
-        return;
+        return 0;
     }
     count_birth(t);
 
@@ -244,12 +254,12 @@ static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t,
     memcpy(&type, op + hot.object_type, sizeof type);
     struct rft_site_entry *entry = site_entry(t, instr, type);
     struct rft_site *site = entry->site;
-    if (__builtin_expect((entry->parent_and_tag != t->parent_and_tag) | (entry->instr != instr) |
-                             (entry->type != type), 0)) {
+    if (__builtin_expect(((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
+                          ((uintptr_t)entry->type ^ (uintptr_t)type)) != 0, 0)) {
         site = find_site(t, type, instr);
         if (site == NULL) {
             bump(&t->dropped);
-            return;
+            return 0;
         }
     }
 
@@ -263,7 +273,7 @@ static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t,
     }
     if (__builtin_expect((slot == NULL) | (base == 0), 0)) {
         bump(&t->dropped);
-        return;
+        return 0;
     }
     uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
     atomic_store_explicit(slot, base | stamp, memory_order_relaxed);
@@ -272,6 +282,7 @@ static inline __attribute__((always_inline)) void on_birth(struct rft_thread *t,
     if (__builtin_expect(before != 0, 0)) {
         infer_death(t, op, before);
     }
+    return 0;
 }
 
 /* --- deaths ----------------------------------------------------------- */
@@ -319,7 +330,9 @@ static __attribute__((noinline)) void count_foreign(struct rft_site *site,
     if (bucket == 0) {
         atomic_fetch_add_explicit(&site->f_at_once, 1, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&site->f_dead_bytes, bytes, memory_order_relaxed);
+    if (bytes != 0) {
+        atomic_fetch_add_explicit(&site->f_dead_bytes, bytes, memory_order_relaxed);
+    }
     atomic_fetch_add_explicit(&cohort->f_deaths, 1, memory_order_relaxed);
 }
 
@@ -354,12 +367,14 @@ static __attribute__((noinline)) void close_cohort(struct rft_thread *t, uint32_
     }
 }
 
-static inline __attribute__((always_inline)) void
-count_death_of(struct rft_thread *t, struct rft_site *site, struct rft_cohort *cohort,
-               uintptr_t op, uint32_t slot, uint64_t bytes)
+/* A death in all its variety. bytes: of a site whose objects differ in size;
+ * those of the others follow from the count (tick.c). */
+static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rft_cohort *cohort,
+                                                 uintptr_t op, uint32_t slot, uint64_t bytes)
 {
+    struct rft_site *site = cohort->site;
     unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
-    if (__builtin_expect(site->owner == t, 1)) {
+    if (site->owner == t) {
         if (bucket == 0) {
             bump(&site->at_once);
         } else {
@@ -379,9 +394,11 @@ count_death_of(struct rft_thread *t, struct rft_site *site, struct rft_cohort *c
     if (atomic_load_explicit(&cohort->span, memory_order_acquire) != 0) {
         close_cohort(t, slot >> RFT_STAMP_BITS, cohort);
     }
-    if (__builtin_expect(site->flags & RFT_SITE_FINALIZER, 0) && op != 0) {
-        dig_grave(site, op, slot, bucket, bytes);
+    if ((site->flags & RFT_SITE_FINALIZER) && op != 0) {
+        dig_grave(site, op, slot, bucket,
+                  site->flags & RFT_SITE_VARSIZE ? bytes : site->fixed_size);
     }
+    return 0;
 }
 
 /* A death that CPython did not report; the object's memory is not to be read. */
@@ -390,7 +407,7 @@ static void count_unreported_death(struct rft_thread *t, uint32_t slot)
     struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
     struct rft_site *site = cohort->site;
     if (!(site->flags & RFT_SITE_ENDED)) {
-        count_death_of(t, site, cohort, 0, slot, 0);
+        count_death(t, cohort, 0, slot, 0);
     }
 }
 
@@ -419,34 +436,6 @@ static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void
     }
 }
 
-static inline __attribute__((always_inline)) void on_death(struct rft_thread *t, void *op)
-{
-    /* The ticker sets the countdown to 0 now and then; a death only looks. */
-    if (__builtin_expect(atomic_load_explicit(&t->countdown, memory_order_relaxed) <= 0, 0)) {
-        read_clock(t);
-    }
-    _Atomic uint32_t *place = rft_live_map_slot(t, (uintptr_t)op, false);
-    uint32_t slot = place != NULL ? atomic_load_explicit(place, memory_order_relaxed) : 0;
-    if (__builtin_expect(slot == 0, 0)) {
-        on_unseen_death(t, op);
-        return;
-    }
-    atomic_store_explicit(place, 0, memory_order_relaxed);
-    struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
-    struct rft_site *site = cohort->site;
-    uint64_t bytes = site->fixed_size;
-    if (site->flags & (RFT_SITE_VARSIZE | RFT_SITE_REMEMBERED | RFT_SITE_ENDED)) {
-        if (site->flags & RFT_SITE_REMEMBERED) {
-            forget(op);
-        }
-        if (site->flags & RFT_SITE_ENDED) {
-            return;
-        }
-        bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
-    }
-    count_death_of(t, site, cohort, (uintptr_t)op, slot, bytes);
-}
-
 /* Not tracing (yet, any more, or in this child yet), or a thread's first event. */
 static __attribute__((noinline)) struct rft_thread *enter(void)
 {
@@ -458,41 +447,123 @@ static __attribute__((noinline)) struct rft_thread *enter(void)
     return state == RFT_TRACING ? rft_thread_record() : NULL;
 }
 
-static inline __attribute__((always_inline)) int on_event(void *op, int event,
-                                                          const struct hot hot)
+static int on_death(void *op);
+
+/* The ticker sets the countdown to 0 now and then; a death only looks. */
+static __attribute__((noinline)) int death_after_clock(struct rft_thread *t, void *op)
 {
-#ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
-    if (event != RFT_EVENT_REMOVED) {
+    read_clock(t);
+    return on_death(op);
+}
+
+static __attribute__((noinline)) int death_on_entry(void *op)
+{
+    return enter() != NULL ? on_death(op) : 0;
+}
+
+static __attribute__((noinline)) int death_elsewhere(struct rft_thread *t, void *op)
+{
+    if (rft_live_map_slot(t, (uintptr_t)op, false) == NULL) {
+        on_unseen_death(t, op);
         return 0;
     }
-#endif
-    struct rft_thread *t = rft_self;
-    if (__builtin_expect((t == NULL) | (atomic_load_explicit(&tracer.state,
-                                                             memory_order_relaxed) !=
-                                        RFT_TRACING), 0)) {
-        t = enter();
-        if (t == NULL) {
-            return 0;
-        }
-    }
-    if (event == RFT_EVENT_CREATE) {
-        on_birth(t, op, hot);
-    } else if (event == RFT_EVENT_DESTROY) {
-        on_death(t, op);
-    }
+    return on_death(op);
+}
+
+static __attribute__((noinline)) int death_unseen(struct rft_thread *t, void *op)
+{
+    on_unseen_death(t, op);
     return 0;
 }
+
+/* Objects of many sizes, code objects and types, those with __del__, those that
+ * another thread made, those that did not die at once. */
+static __attribute__((noinline)) int death_in_full(struct rft_thread *t, void *op, uint32_t slot,
+                                                   struct rft_cohort *cohort)
+{
+    struct rft_site *site = cohort->site;
+    if (site->flags & RFT_SITE_REMEMBERED) {
+        forget(op);
+    }
+    if (site->flags & RFT_SITE_ENDED) {
+        return 0;
+    }
+    uint64_t bytes = 0;
+    if (site->flags & RFT_SITE_VARSIZE) {
+        bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
+    }
+    return count_death(t, cohort, (uintptr_t)op, slot, bytes);
+}
+
+/* Budget: 35 instructions for an object of fixed size that dies at once, with
+ * no stack frame: everything else is a jump to one of the functions above. */
+static __attribute__((noinline)) int on_death(void *op)
+{
+    struct rft_thread *t = rft_self;
+    if (__builtin_expect(t == NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
+                         0)) {
+        return death_on_entry(op);
+    }
+    if (__builtin_expect(atomic_load_explicit(&t->countdown, memory_order_relaxed) <= 0, 0)) {
+        return death_after_clock(t, op);
+    }
+    uintptr_t region = ((uintptr_t)op >> 20) + 1;
+    struct rft_leaf_entry *entry = &t->leaves[region % RFT_LEAF_CACHE];
+    if (__builtin_expect(entry->region != region, 0)) {
+        return death_elsewhere(t, op);
+    }
+    _Atomic uint32_t *place = &entry->leaf[((uintptr_t)op >> 4) % RFT_LEAF_SLOTS];
+    uint32_t slot = atomic_load_explicit(place, memory_order_relaxed);
+    if (__builtin_expect(slot == 0, 0)) {
+        return death_unseen(t, op);
+    }
+    atomic_store_explicit(place, 0, memory_order_relaxed);
+    struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
+    struct rft_site *site = cohort->site;
+    /* An open cohort of fine stamps, born in this very millisecond. */
+    if (site->flags != 0 || site->owner != t || cohort->shift != 0 ||
+        cohort->start + slot % RFT_STAMPS != t->now ||
+        atomic_load_explicit(&cohort->span, memory_order_relaxed) != 0) {
+        return death_in_full(t, op, slot, cohort);
+    }
+    bump(&site->at_once);
+    bump(&cohort->deaths);
+    return 0;
+}
+
+static __attribute__((noinline)) int on_birth_tags(void *op)
+{
+    return on_birth(op, HOT_TAGS);
+}
+
+static __attribute__((noinline)) int on_birth_any(void *op)
+{
+    return on_birth(op, HOT_ANY);
+}
+
+#ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
+static const bool empty = true;
+#else
+static const bool empty = false;
+#endif
 
 int rft_on_event(void *op, int event, void *data)
 {
     (void)data;
-    return on_event(op, event, HOT_ANY);
+    if (event == RFT_EVENT_DESTROY && !empty) {
+        return on_death(op);
+    }
+    return event == RFT_EVENT_CREATE && !empty ? on_birth_any(op) : 0;
 }
 
 int rft_on_event_tags(void *op, int event, void *data)
 {
     (void)data;
-    return on_event(op, event, HOT_TAGS);
+    if (event == RFT_EVENT_DESTROY && !empty) {
+        return on_death(op);
+    }
+    return event == RFT_EVENT_CREATE && !empty ? on_birth_tags(op) : 0;
 }
 
 rft_callback rft_tracer_callback(void)
