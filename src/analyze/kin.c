@@ -9,6 +9,9 @@
 /* Two growths have one shape if, at the end of every window, the shares of their
  * growth that have happened differ by no more than this. */
 #define SHAPE_DIFFERENCE 0.15
+/* Plain things beside an instance may grow in a few steps: of numbers, only those are
+ * born that were not there before. */
+#define SHAPE_DIFFERENCE_PLAIN 0.35
 /* They are compared from where the later one begins: numbers up to 256 (or 1024) are
  * made once for all, so the growth of numbers begins later than that of what holds
  * them. Its beginning is where more than STARTED of it has happened, and so much of
@@ -53,6 +56,24 @@ type_rank(const char *name)
     return !strchr(name, '.') || internal ? 2 : 3;
 }
 
+/* Whether a class is the program's own, as far as names tell: it is of __main__, or
+ * of a package that the file belongs to. */
+static bool
+is_own_class(const char *type, const char *file)
+{
+    size_t length = strcspn(type, ".");
+    if (!type[length])
+        return false;
+    if (!strncmp(type, "__main__.", 9))
+        return true;
+    for (const char *at = file; (at = strchr(at, '/')); at++) {
+        if (!strncmp(at + 1, type, length) &&
+            (at[length + 1] == '/' || !strcmp(at + length + 1, ".py")))
+            return true;
+    }
+    return false;
+}
+
 static const struct rft_site *
 shown(const struct rft_model *model, const struct rft_accused *accused)
 {
@@ -63,11 +84,11 @@ static int
 rank_of(const struct rft_model *model, const struct rft_accused *accused)
 {
     const struct rft_site *site = shown(model, accused);
-    uint32_t own = rft_model_own_node(model, site->stack);
-    bool own_line = rft_model_frame(model, own)->origin == RFT_ORIGIN_OWN;
-    /* Made in the own line itself, not in what it calls. */
-    bool direct = own == site->stack;
-    return 4 * type_rank(model->types[site->type].name) + 2 * own_line + direct;
+    const struct rft_frame *own =
+        rft_model_frame(model, rft_model_own_node(model, site->stack));
+    const char *type = model->types[site->type].name;
+    bool own_line = own->origin == RFT_ORIGIN_OWN;
+    return 4 * type_rank(type) + 2 * own_line + (own_line && is_own_class(type, own->file));
 }
 
 static int
@@ -113,7 +134,7 @@ calls(const struct rft_model *model, uint32_t own, uint32_t node)
 }
 
 static bool
-same_shape(const struct rft_accused *a, const struct rft_accused *b)
+same_shape(const struct rft_accused *a, const struct rft_accused *b, double difference)
 {
     unsigned start = 0;
     while (start < RFT_WINDOWS && (a->reached[start] < STARTED || b->reached[start] < STARTED))
@@ -124,7 +145,7 @@ same_shape(const struct rft_accused *a, const struct rft_accused *b)
     for (unsigned w = start; w < RFT_WINDOWS; w++) {
         double share_a = (a->reached[w] - base_a) / (1 - base_a);
         double share_b = (b->reached[w] - base_b) / (1 - base_b);
-        if (fabs(share_a - share_b) > SHAPE_DIFFERENCE)
+        if (fabs(share_a - share_b) > difference)
             return false;
     }
     return true;
@@ -185,8 +206,11 @@ collect_kin(const struct rft_model *model, const struct rft_accused *leader,
 {
     uint32_t count = 0;
     for (struct candidate *other = from; other < end; other++) {
+        bool plain = type_rank(model->types[shown(model, other->accused)->type].name) == 0;
         if (other->taken || leader->process != other->accused->process ||
-            !same_shape(leader, other->accused) || !is_near(model, one, other->accused))
+            !same_shape(leader, other->accused,
+                        plain ? SHAPE_DIFFERENCE_PLAIN : SHAPE_DIFFERENCE) ||
+            !is_near(model, one, other->accused))
             continue;
         other->taken = true;
         kin[count++] = *other;
