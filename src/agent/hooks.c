@@ -41,6 +41,17 @@ static void *_Atomic registered[INTERPRETERS];
 
 static _Atomic bool starting;
 
+/* The list of audit hooks: _PyRuntime.audit_hooks.head -> {next, function, data}.
+ * An entry made before Python starts comes from the plain allocator; with
+ * -X dev or PYTHONMALLOC=debug Python later frees it with the debugging one,
+ * and aborts. So ours is taken out and made anew once Python is up. */
+struct hook_entry {
+    struct hook_entry *next;
+    int (*function)(const char *, void *, void *);
+    void *data;
+};
+static struct hook_entry **early_hook; /* where the runtime points to our early entry */
+
 /* The end of the main interpreter: everything is still there. */
 void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
 {
@@ -154,6 +165,46 @@ static void remember(void *interpreter)
 
 static _Thread_local void *last_registered; /* interpreter; saves the search */
 
+static int on_audit(const char *event, void *arguments, void *data);
+
+/* Adds the hook, and finds out where the runtime keeps it: the one word of
+ * _PyRuntime that was NULL before and points to our entry after. */
+static bool add_early_hook(void)
+{
+    size_t size = tracer.layout.at[RFT_RUNTIME_SIZE];
+    char *runtime = tracer.py.runtime, *before = rft_pages_alloc(size);
+    if (before != NULL) {
+        memcpy(before, runtime, size);
+    }
+    bool added = py.add_audit_hook(on_audit, NULL) == 0;
+    for (size_t at = 0; added && before != NULL && at + 8 <= size; at += 8) {
+        void *now, *was;
+        memcpy(&now, runtime + at, sizeof now);
+        memcpy(&was, before + at, sizeof was);
+        if (was == NULL && now != NULL && (uintptr_t)now > 4096 && (uintptr_t)now % 16 == 0 &&
+            ((struct hook_entry *)now)->function == on_audit) {
+            early_hook = (struct hook_entry **)(void *)(runtime + at);
+            break;
+        }
+    }
+    rft_pages_free(before, size);
+    return added;
+}
+
+static void renew_hook(void)
+{
+    struct hook_entry *entry = early_hook != NULL ? *early_hook : NULL;
+    if (entry == NULL || entry->function != on_audit) {
+        return;
+    }
+    /* The entry itself stays: CPython is walking the list, and is at it. */
+    *early_hook = entry->next;
+    early_hook = NULL;
+    if (py.add_audit_hook(on_audit, NULL) != 0) {
+        py.clear_error(); /* another tool's hook refused ours: interpreters end unnoticed */
+    }
+}
+
 static void start(void)
 {
     struct rft_thread *t;
@@ -181,6 +232,7 @@ static void start_or_register(const char *event, void *tstate)
     /* Ours, not the program's: its births must not be counted. */
     void *exception = py.get_exception();
     if (!atomic_exchange(&starting, true)) {
+        renew_hook();
         start();
     }
     struct rft_thread *t =
@@ -257,5 +309,5 @@ bool rft_hooks_install(void)
         }
         memcpy(functions[i].place, &symbol, sizeof symbol);
     }
-    return py.add_audit_hook(on_audit, NULL) == 0;
+    return add_early_hook();
 }
