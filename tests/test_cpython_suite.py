@@ -111,7 +111,7 @@ def outcome(output):
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("module", SELECTED)
-def test_cpythons_own_tests_are_not_disturbed(python, trace, tmp_path, module):
+def test_cpythons_own_tests_are_not_disturbed(python, trace, read_report, tmp_path, module):
     arguments = ["-m", "test", "-q", module]
     if not FULL:
         for name in MODULES[module]:
@@ -130,12 +130,14 @@ def test_cpythons_own_tests_are_not_disturbed(python, trace, tmp_path, module):
             untraced.returncode,
             outcome(untraced.stdout),
         ), said[-4000:].decode(errors="replace")
+    # The sums are over all sites; to write out every site would take much longer.
+    report = read_report(traced.path, options=["--top", "100"]).report
     if module in INEXACT:
-        assert_balanced(traced.report)
+        assert_balanced(report)
     else:
-        assert_exact(traced.report)
-    for child in traced.children:
-        assert_balanced(child)
+        assert_exact(report)
+    for path in traced.child_paths:
+        assert_balanced(read_report(path, options=["--top", "100"]).report)
 
 
 def test_forty_modules_are_run():
