@@ -7,7 +7,8 @@
 
 enum { ROWS = 25, WIDE = 100 };
 
-struct rft_error *churn_table(const struct rft_report *report, uint32_t limit, enum group_by by)
+struct rft_error *churn_table(const struct rft_report *report, uint32_t limit, enum group_by by,
+                              bool whole)
 {
     const struct rft_model *model = report->model;
     bool wide = report->page->width >= WIDE;
@@ -67,7 +68,7 @@ struct rft_error *churn_table(const struct rft_report *report, uint32_t limit, e
         table_cell(table, INK_PLAIN, rft_strbuf_text(&line));
     }
     error = table != NULL ? table_print(table, 2) : rft_error_no_memory();
-    if (error == NULL)
+    if (error == NULL && whole)
         report_rest(report, with_garbage < limit ? with_garbage : limit, with_garbage);
     rft_strbuf_deinit(&line);
     group_list_deinit(&list);
@@ -78,5 +79,5 @@ struct rft_error *view_churn(const struct rft_report *report)
 {
     report_opening(report);
     return churn_table(report, report_top(report, ROWS),
-                       report->group_by != GROUP_DEFAULT ? report->group_by : GROUP_SITE);
+                       report->group_by != GROUP_DEFAULT ? report->group_by : GROUP_SITE, true);
 }

@@ -98,22 +98,41 @@ void growing_verdict(const struct rft_report *report)
     page_line(page);
 }
 
+/* Whether no companion before number i has its type. */
+static bool is_first_of_type(const struct rft_model *model, const struct rft_growing *growing,
+                             uint32_t i)
+{
+    for (uint32_t j = 0; j < i; j++)
+        if (model->sites[growing->companions[j]].type == model->sites[growing->companions[i]].type)
+            return false;
+    return true;
+}
+
+/* The types that grow along, each with what all its sites add up to. */
 static void write_companions(const struct rft_report *report, const struct rft_growing *growing)
 {
     const struct rft_model *model = report->model;
     struct rft_strbuf line = {0};
+    uint32_t types = 0;
     if (growing->companion_count == 0)
         return;
     rft_strbuf_add(&line, "holds, growing along with it: ");
-    for (uint32_t i = 0; i < growing->companion_count && i < COMPANIONS_SHOWN; i++) {
-        const struct rft_site *site = &model->sites[growing->companions[i]];
+    for (uint32_t i = 0; i < growing->companion_count && types <= COMPANIONS_SHOWN; i++) {
+        uint32_t type = model->sites[growing->companions[i]].type;
+        if (!is_first_of_type(model, growing, i))
+            continue;
+        if (types++ == COMPANIONS_SHOWN) {
+            rft_strbuf_add(&line, " and more");
+            break;
+        }
+        double objects_per_s = 0;
+        for (uint32_t j = i; j < growing->companion_count; j++)
+            if (model->sites[growing->companions[j]].type == type)
+                objects_per_s += model->sites[growing->companions[j]].growth.objects_per_s;
         char rate[UNIT_SIZE];
-        rft_strbuf_format(&line, "%s%s +%s/s", i > 0 ? ", " : "", model->types[site->type].name,
-                          units_rate(site->growth.objects_per_s, rate, sizeof rate));
+        rft_strbuf_format(&line, "%s%s +%s/s", types > 1 ? ", " : "", model->types[type].name,
+                          units_rate(objects_per_s, rate, sizeof rate));
     }
-    if (growing->companion_count > COMPANIONS_SHOWN)
-        rft_strbuf_format(&line, " and %" PRIu32 " more",
-                          growing->companion_count - COMPANIONS_SHOWN);
     page_paragraph(report->page, INK_DIM, 5, rft_strbuf_text(&line));
     rft_strbuf_deinit(&line);
 }

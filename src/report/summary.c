@@ -105,7 +105,7 @@ struct rft_error *view_summary(const struct rft_report *report)
     growing_list(report, report_top(report, GROWING_SHOWN), FRAMES_SHOWN);
     struct rft_error *error = write_harmless(report);
     if (error == NULL)
-        error = churn_table(report, report_top(report, CHURN_SHOWN), GROUP_SITE);
+        error = churn_table(report, report_top(report, CHURN_SHOWN), GROUP_SITE, false);
     if (error == NULL)
         write_next(report, growing_count(report).growing > 0);
     return error;
