@@ -57,7 +57,7 @@ test-threads: test-setup
 	tools/build build-tsan -Db_sanitize=thread -Db_lundef=false
 	meson test -C build-tsan --no-rebuild --print-errorlogs --suite stress
 
-# A bounded run of each libFuzzer target, from the corpus in tests/fuzz/corpus.
+# A bounded run of each libFuzzer target.
 test-fuzz: test-setup
 	CC=clang tools/build build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 	@for target in $(fuzz_targets); do \
