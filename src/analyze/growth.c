@@ -189,10 +189,9 @@ static bool
 grows_beneath(const struct rft_profile *profile, struct span *span, double fall,
               double seconds, double object_bytes)
 {
-    /* The last tooth: what survives of it may yet be freed. */
-    unsigned settled = span->end;
-    while (settled > 0 && sum(profile->survivors, settled - 1, profile->windows) <=
-                              fall + profile->births[settled - 1])
+    /* What was born before the last deep fall began has survived one. */
+    unsigned settled = profile->used;
+    while (settled > 0 && (settled == profile->used || profile->fall[settled] < FALL_SHARE * fall))
         settled--;
     if (settled < RISING_MIN)
         return false;

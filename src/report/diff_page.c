@@ -1,6 +1,7 @@
 #include "report/diff_page.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -35,75 +36,125 @@ static void write_side(const struct diff_report *report, const char *name,
     rft_strbuf_deinit(&line);
 }
 
-static bool grows(const struct rft_model *model, uint32_t site)
+/* What keeps growing in a run. What grows along with something, such as an
+ * instance's dict, is no verdict of its own. */
+struct verdicts {
+    const struct rft_model *model;
+    uint32_t *of; /* by site: 1 + its index in the model's growing, or 0; owned */
+    bool *told;   /* by index in growing; owned */
+};
+
+static bool verdicts_init(struct verdicts *verdicts, const struct rft_model *model)
 {
-    return site != RFT_NONE && model->sites[site].growth.kind == RFT_GROWTH_GROWING;
+    verdicts->model = model;
+    verdicts->of = calloc(model->site_count + 1, sizeof *verdicts->of);
+    verdicts->told = calloc(model->growing_count + 1, sizeof *verdicts->told);
+    if (verdicts->of == NULL || verdicts->told == NULL)
+        return false;
+    for (uint32_t i = 0; i < model->growing_count; i++) {
+        const struct rft_growing *growing = &model->growing[i];
+        for (uint32_t j = 0; j < growing->member_count && !growing->slowing; j++)
+            verdicts->of[growing->members[j]] = i + 1;
+    }
+    return true;
 }
 
-/* One line: what grows in one run and not in the other. */
-static void write_verdict(const struct diff_report *report, const struct rft_model *model,
-                          uint32_t index, const char *change, enum page_ink ink)
+static void verdicts_deinit(struct verdicts *verdicts)
 {
-    const struct rft_site *site = &model->sites[index];
+    free(verdicts->of);
+    free(verdicts->told);
+}
+
+/* The verdict that the site is part of, NULL if it does not grow. */
+static const struct rft_growing *verdict_on(const struct verdicts *verdicts, uint32_t site)
+{
+    if (site == RFT_NONE || verdicts->of[site] == 0)
+        return NULL;
+    return &verdicts->model->growing[verdicts->of[site] - 1];
+}
+
+static void write_verdict(const struct diff_report *report, const struct rft_model *model,
+                          const struct rft_growing *growing, const char *change, enum page_ink ink)
+{
+    const struct rft_site *site = &model->sites[growing->site];
     char rate[UNIT_SIZE];
     char bytes[UNIT_SIZE];
     struct rft_strbuf place = {0};
     page_format(report->page, ink, "  %s", change);
     page_format(report->page, INK_BOLD, "  %s", model->types[site->type].name);
     page_format(report->page, INK_PLAIN, "  +%s objects/s  +%s/s",
-                units_rate(site->growth.objects_per_s, rate, sizeof rate),
-                units_bytes(site->growth.bytes_per_s, bytes, sizeof bytes));
+                units_rate(growing->growth.objects_per_s, rate, sizeof rate),
+                units_bytes(growing->total_bytes_per_s, bytes, sizeof bytes));
     page_line(report->page);
     place_stack(&place, model, site->stack);
-    page_format(report->page, INK_PLAIN, "      %s", rft_strbuf_text(&place));
+    page_format(report->page, INK_PLAIN, "             %s", rft_strbuf_text(&place));
     page_line(report->page);
     rft_strbuf_deinit(&place);
 }
 
-static void write_verdicts(const struct diff_report *report)
+enum change { CHANGE_BEGINS, CHANGE_ENDS, CHANGE_NONE, CHANGES };
+
+/* Writes the changes, or only counts them. A verdict has several rows if its
+ * objects have several callers; it counts once. */
+static void go_through(const struct diff_report *report, struct verdicts *in_a,
+                       struct verdicts *in_b, uint32_t *counts, bool write)
 {
-    uint32_t begins = 0;
-    uint32_t ends = 0;
-    uint32_t both = 0;
+    memset(in_a->told, 0, in_a->model->growing_count * sizeof *in_a->told);
+    memset(in_b->told, 0, in_b->model->growing_count * sizeof *in_b->told);
+    uint32_t written = 0;
     for (size_t i = 0; i < report->diff->site_count; i++) {
         const struct rft_diff_site *row = &report->diff->sites[i];
-        bool in_a = grows(report->a, row->a_site);
-        bool in_b = grows(report->b, row->b_site);
-        begins += !in_a && in_b;
-        ends += in_a && !in_b;
-        both += in_a && in_b;
-    }
-    page_line(report->page);
-    if (begins + ends + both == 0) {
-        page_put(report->page, INK_GOOD, "Nothing keeps growing in either run.");
-        page_line(report->page);
-        return;
-    }
-    page_format(report->page, begins > 0 ? INK_BAD : INK_GOOD, "%" PRIu32 " %s growing in B only",
-                begins, begins == 1 ? "site keeps" : "sites keep");
-    page_format(report->page, INK_PLAIN, ", %" PRIu32 " in A only, %" PRIu32 " in both", ends,
-                both);
-    page_line(report->page);
-    uint32_t shown = 0;
-    for (size_t i = 0; i < report->diff->site_count && shown < VERDICTS_SHOWN; i++) {
-        const struct rft_diff_site *row = &report->diff->sites[i];
-        bool in_a = grows(report->a, row->a_site);
-        bool in_b = grows(report->b, row->b_site);
-        if (in_b && !in_a)
-            write_verdict(report, report->b, row->b_site, "B grows ", INK_BAD);
-        else if (in_a && !in_b)
-            write_verdict(report, report->a, row->a_site, "B stays ", INK_GOOD);
-        else if (in_b)
-            write_verdict(report, report->b, row->b_site, "both    ", INK_CAUTION);
-        else
+        const struct rft_growing *a = verdict_on(in_a, row->a_site);
+        const struct rft_growing *b = verdict_on(in_b, row->b_site);
+        bool *told = b != NULL   ? &in_b->told[b - report->b->growing]
+                     : a != NULL ? &in_a->told[a - report->a->growing]
+                                 : NULL;
+        if (told == NULL || *told)
             continue;
-        shown++;
+        *told = true;
+        enum change change = a == NULL ? CHANGE_BEGINS : b == NULL ? CHANGE_ENDS : CHANGE_NONE;
+        counts[change]++;
+        if (!write || written++ >= VERDICTS_SHOWN)
+            continue;
+        if (change == CHANGE_BEGINS)
+            write_verdict(report, report->b, b, "only in B", INK_BAD);
+        else if (change == CHANGE_ENDS)
+            write_verdict(report, report->a, a, "only in A", INK_GOOD);
+        else
+            write_verdict(report, report->b, b, "in both  ", INK_CAUTION);
     }
-    if (shown < begins + ends + both) {
+    if (write && written > VERDICTS_SHOWN) {
         page_format(report->page, INK_DIM, "  and %" PRIu32 " more, see --json",
-                    begins + ends + both - shown);
+                    written - VERDICTS_SHOWN);
         page_line(report->page);
     }
+}
+
+static struct rft_error *write_verdicts(const struct diff_report *report)
+{
+    struct verdicts in_a = {0};
+    struct verdicts in_b = {0};
+    struct rft_error *error = NULL;
+    if (!verdicts_init(&in_a, report->a) || !verdicts_init(&in_b, report->b)) {
+        error = rft_error_no_memory();
+    } else {
+        uint32_t counts[CHANGES] = {0};
+        go_through(report, &in_a, &in_b, counts, false);
+        page_line(report->page);
+        if (counts[CHANGE_BEGINS] + counts[CHANGE_ENDS] + counts[CHANGE_NONE] == 0) {
+            page_put(report->page, INK_GOOD, "Nothing keeps growing in either run.");
+        } else {
+            page_put(report->page, counts[CHANGE_BEGINS] > 0 ? INK_BAD : INK_BOLD, "Keeps growing");
+            page_format(report->page, INK_PLAIN,
+                        ": %" PRIu32 " only in B, %" PRIu32 " only in A, %" PRIu32 " in both",
+                        counts[CHANGE_BEGINS], counts[CHANGE_ENDS], counts[CHANGE_NONE]);
+        }
+        page_line(report->page);
+        go_through(report, &in_a, &in_b, counts, true);
+    }
+    verdicts_deinit(&in_a);
+    verdicts_deinit(&in_b);
+    return error;
 }
 
 static void count_cells(struct table *table, const struct rft_diff_counts *a,
@@ -164,7 +215,8 @@ static struct rft_error *write_types(const struct diff_report *report, size_t li
         table_cell(table, INK_PLAIN, row->name);
         shown++;
     }
-    page_heading(report->page, "By type", "what B has more (+) or less (-) of");
+    if (shown > 0)
+        page_heading(report->page, "By type", "what B has more (+) or less (-) of");
     struct rft_error *error = table_print(table, 2);
     if (error == NULL)
         write_rest(report, shown, all);
@@ -202,7 +254,8 @@ static struct rft_error *write_sites(const struct diff_report *report, size_t li
         table_cell(table, INK_PLAIN, rft_strbuf_text(&place));
         shown++;
     }
-    page_heading(report->page, "By place", NULL);
+    if (shown > 0)
+        page_heading(report->page, "By place", NULL);
     struct rft_error *error = table_print(table, 2);
     rft_strbuf_deinit(&place);
     if (error == NULL)
@@ -215,8 +268,9 @@ struct rft_error *diff_page(const struct diff_report *report)
     size_t limit = report->top > 0 ? report->top : ROWS;
     write_side(report, "A", report->a);
     write_side(report, "B", report->b);
-    write_verdicts(report);
-    struct rft_error *error = write_types(report, limit);
+    struct rft_error *error = write_verdicts(report);
+    if (error == NULL)
+        error = write_types(report, limit);
     if (error == NULL)
         error = write_sites(report, limit);
     return error;

@@ -187,7 +187,7 @@ static void write_census(struct census *census, size_t used, uint32_t now, struc
         uint32_t last_start = 0;
         for (size_t k = i; k < end; k++) {
             struct rft_cohort *cohort = rft_cohort(tallies[k].cohort);
-            uint32_t span = atomic_load_explicit(&cohort->span, memory_order_relaxed);
+            uint32_t span = cohort->span;
             rft_buffer_varint(out, cohort->start - last_start);
             last_start = cohort->start;
             rft_buffer_varint(out, span != 0 ? span : now - cohort->start + 1);

@@ -143,15 +143,6 @@ static void give_back(struct rft_thread *t, uint32_t id, struct rft_cohort *coho
     t->free_cohorts = id;
 }
 
-/* Have all objects of a closed cohort died, and is it for us to use it again? */
-bool rft_cohort_claim(struct rft_cohort *cohort)
-{
-    return atomic_load_explicit(&cohort->deaths, memory_order_relaxed) +
-                   atomic_load_explicit(&cohort->f_deaths, memory_order_relaxed) ==
-               cohort->births &&
-           atomic_exchange_explicit(&cohort->freed, 1, memory_order_acq_rel) == 0;
-}
-
 /* Closes the site's current cohort and opens the next. Returns the slot base,
  * or 0 without memory. Called by the site's owner. */
 uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
@@ -161,9 +152,9 @@ uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
     if (current != 0) {
         struct rft_cohort *old = rft_cohort(current);
         uint32_t span = t->now - old->start;
-        old->births = births - site->births_before_cohort;
-        atomic_store_explicit(&old->span, span > 0 ? span : 1, memory_order_release);
-        if (rft_cohort_claim(old)) {
+        int32_t left = (int32_t)(births - site->births_before_cohort - old->deaths);
+        old->span = span > 0 ? span : 1;
+        if (atomic_fetch_add_explicit(&old->remaining, left, memory_order_acq_rel) + left == 0) {
             give_back(t, current, old);
         } else {
             site->live_cohorts++;
@@ -188,10 +179,17 @@ uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
     return site->slot_base;
 }
 
-/* This thread saw the last object of a closed cohort die, and claimed it. */
-void rft_cohort_emptied(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
+/* An object of a cohort died, and all that the cohort tells of it has been read. */
+void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
 {
     struct rft_site *site = cohort->site;
+    if (site->owner == t && cohort->span == 0) {
+        cohort->deaths++;
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
     if (site->owner != t) {
         atomic_fetch_add_explicit(&site->f_closed, 1, memory_order_relaxed);
     } else if (site->live_cohorts > 0) {

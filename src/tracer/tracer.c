@@ -323,8 +323,7 @@ static __attribute__((noinline)) void count_aged(struct rft_thread *t, struct rf
     }
 }
 
-static __attribute__((noinline)) void count_foreign(struct rft_site *site,
-                                                    struct rft_cohort *cohort, unsigned bucket,
+static __attribute__((noinline)) void count_foreign(struct rft_site *site, unsigned bucket,
                                                     uint64_t bytes)
 {
     if (bucket == 0) {
@@ -333,7 +332,6 @@ static __attribute__((noinline)) void count_foreign(struct rft_site *site,
     if (bytes != 0) {
         atomic_fetch_add_explicit(&site->f_dead_bytes, bytes, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&cohort->f_deaths, 1, memory_order_relaxed);
 }
 
 static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
@@ -359,14 +357,6 @@ static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t
     rft_grave_dig(&grave);
 }
 
-static __attribute__((noinline)) void close_cohort(struct rft_thread *t, uint32_t id,
-                                                   struct rft_cohort *cohort)
-{
-    if (rft_cohort_claim(cohort)) {
-        rft_cohort_emptied(t, id, cohort);
-    }
-}
-
 /* A death in all its variety. bytes: of a site whose objects differ in size;
  * those of the others follow from the count (tick.c). */
 static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rft_cohort *cohort,
@@ -384,16 +374,13 @@ static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rf
             &site->dead_bytes,
             atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
             memory_order_relaxed);
-        bump(&cohort->deaths);
     } else {
-        count_foreign(site, cohort, bucket, bytes);
+        count_foreign(site, bucket, bytes);
         if (bucket > 0) {
             count_aged(t, site, bucket);
         }
     }
-    if (atomic_load_explicit(&cohort->span, memory_order_acquire) != 0) {
-        close_cohort(t, slot >> RFT_STAMP_BITS, cohort);
-    }
+    rft_cohort_death(t, slot >> RFT_STAMP_BITS, cohort);
     if ((site->flags & RFT_SITE_FINALIZER) && op != 0) {
         dig_grave(site, op, slot, bucket,
                   site->flags & RFT_SITE_VARSIZE ? bytes : site->fixed_size);
@@ -524,11 +511,11 @@ static __attribute__((noinline)) int on_death(void *op)
     /* An open cohort of fine stamps, born in this very millisecond. */
     if (site->flags != 0 || site->owner != t || cohort->shift != 0 ||
         cohort->start + slot % RFT_STAMPS != t->now ||
-        atomic_load_explicit(&cohort->span, memory_order_relaxed) != 0) {
+        cohort->span != 0) {
         return death_in_full(t, op, slot, cohort);
     }
     bump(&site->at_once);
-    bump(&cohort->deaths);
+    cohort->deaths++;
     return 0;
 }
 

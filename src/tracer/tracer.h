@@ -48,13 +48,16 @@ struct rft_site;
 struct rft_cohort {
     struct rft_site *site;
     uint32_t start;              /* ms since the trace began */
-    _Atomic uint32_t span;       /* ms, set when the cohort is closed; 0: open */
-    uint32_t births;             /* set when closed */
-    _Atomic uint32_t deaths;     /* by the site's own thread */
-    _Atomic uint32_t f_deaths;   /* by other threads */
+    uint32_t span;               /* ms, set when the cohort is closed; 0: open */
+    uint32_t deaths;             /* by the site's own thread while it is open */
+    /* Objects that have yet to die, once it is closed; while it is open, minus
+     * the deaths by other threads. The death that brings it to 0 is the last
+     * one to touch the cohort, and puts it on a free list. acq_rel: pairs with
+     * the other deaths of the cohort, so that all are done with it then. */
+    _Atomic int32_t remaining;
     uint8_t shift;               /* unit of the stamps: 2^shift ms */
-    _Atomic uint8_t freed;       /* somebody has put it on a free list */
 };
+_Static_assert(sizeof(struct rft_cohort) == 32, "two to a cache line");
 
 struct rft_ages {
     _Atomic uint32_t deaths[RFT_AGE_BUCKETS];
@@ -254,8 +257,7 @@ struct rft_site *rft_site_find(struct rft_thread *t, uint32_t node, struct rft_t
 struct rft_site *rft_site_by_id(uint32_t id);
 uint32_t rft_cohort_ids(void);       /* all ids are below this */
 uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site);
-bool rft_cohort_claim(struct rft_cohort *cohort);
-void rft_cohort_emptied(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort);
+void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort);
 void rft_sites_reset(void);
 extern struct rft_cohort *_Atomic rft_cohort_chunks[RFT_COHORT_CHUNKS];
 static inline struct rft_cohort *rft_cohort(uint32_t id)

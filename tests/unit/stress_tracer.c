@@ -1,0 +1,226 @@
+/* The tracer's concurrent parts, without CPython: threads make and free objects
+ * for each other as fast as they can, new threads come and go, and a ticker
+ * collects all the while. In the end every birth and death must have been
+ * counted once, by site. Run under TSan by `make test`. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tracer/live_map.h"
+#include "tracer/tracer.h"
+
+enum { THREADS = 6, ROUNDS = 200000, SLOTS = 512, SHORT_THREADS = 100, BIRTHS_SHORT = 50 };
+
+/* A CPython of our own: just enough structure for the tracer to walk. */
+enum { THREAD_INTERP = 8, THREAD_FRAME = 72 };
+struct fake_type {
+    char bytes[1600];
+};
+struct fake_object {
+    uint64_t refcount;
+    struct fake_type *type;
+    uint64_t pad[2];
+};
+static struct fake_type type_type, code_type, node_type;
+static char interpreter[256];
+static _Thread_local char thread_state[128];
+static _Thread_local bool attached;
+
+static void *current_thread_state(void)
+{
+    return attached ? thread_state : NULL;
+}
+
+static void attach(void)
+{
+    void *address = interpreter;
+    memset(thread_state, 0, sizeof thread_state);
+    memcpy(thread_state + THREAD_INTERP, &address, sizeof address);
+    attached = true;
+}
+
+static void set_up_tracer(void)
+{
+    struct rft_layout *l = &tracer.layout;
+    for (int i = 0; i < RFT_FIELD_COUNT; i++) {
+        l->at[i] = RFT_NO_FIELD;
+    }
+    l->version = 0x030E0AF0;
+    l->at[RFT_THREAD_INTERP] = THREAD_INTERP;
+    l->at[RFT_THREAD_FRAME] = THREAD_FRAME;
+    l->at[RFT_INTERP_ID] = 16;
+    l->at[RFT_FRAME_INSTR] = 56;
+    l->at[RFT_FRAME_OWNER] = 74;
+    l->at[RFT_OBJECT_TYPE] = 8;
+    l->at[RFT_OBJECT_SIZE] = 16;
+    l->at[RFT_TYPE_NAME] = 24;
+    l->at[RFT_TYPE_FLAGS] = 168;
+    l->tp_basicsize = 32;
+    l->tp_itemsize = 40;
+    l->tp_base = 256;
+    l->ht_tpname = 1000;
+    tracer.py.thread_state = current_thread_state;
+    tracer.py.type_type = &type_type;
+    tracer.py.code_type = &code_type;
+    const char *name = "fake.Node";
+    long basic = 32;
+    memcpy(node_type.bytes + 24, &name, sizeof name);
+    memcpy(node_type.bytes + 32, &basic, sizeof basic);
+    atomic_store(&tracer.state, RFT_TRACING);
+    atomic_store(&tracer.epoch, 1);
+}
+
+/* Objects that any thread may take and free. */
+static struct {
+    pthread_mutex_t lock;
+    struct fake_object *objects[SLOTS];
+} shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Atomic uint64_t births, deaths;
+
+static struct fake_object *make(void)
+{
+    struct fake_object *object = aligned_alloc(16, sizeof *object);
+    object->refcount = 1;
+    object->type = &node_type;
+    rft_on_event(object, RFT_EVENT_CREATE, NULL);
+    atomic_fetch_add_explicit(&births, 1, memory_order_relaxed);
+    return object;
+}
+
+static void destroy(struct fake_object *object)
+{
+    if (object != NULL) {
+        rft_on_event(object, RFT_EVENT_DESTROY, NULL);
+        atomic_fetch_add_explicit(&deaths, 1, memory_order_relaxed);
+        free(object);
+    }
+}
+
+static void swap_in(unsigned slot, struct fake_object *object)
+{
+    pthread_mutex_lock(&shared.lock);
+    struct fake_object *before = shared.objects[slot];
+    shared.objects[slot] = object;
+    pthread_mutex_unlock(&shared.lock);
+    destroy(before);
+}
+
+static void *work(void *seed)
+{
+    unsigned state = (unsigned)(uintptr_t)seed;
+    attach();
+    for (int i = 0; i < ROUNDS; i++) {
+        state = state * 1103515245u + 12345u;
+        if (state >> 30 == 0) {
+            destroy(make());
+        } else {
+            swap_in(state >> 8 & (SLOTS - 1), make());
+        }
+        if (i % 4096 == 0) { /* as when a known code object dies */
+            atomic_fetch_add(&tracer.epoch, 1);
+        }
+    }
+    rft_thread_ended(rft_self);
+    return NULL;
+}
+
+static void *work_shortly(void *seed)
+{
+    attach();
+    for (unsigned i = 0; i < BIRTHS_SHORT; i++) {
+        swap_in(((unsigned)(uintptr_t)seed + i) & (SLOTS - 1), make());
+    }
+    rft_thread_ended(rft_self);
+    return NULL;
+}
+
+static _Atomic bool finished;
+
+static void collect(void)
+{
+    static struct rft_definitions definitions;
+    struct rft_buffer tick = {0};
+    assert_true(rft_tick_collect(rft_now_ms(), &definitions, &tick));
+    for (int type = 0; type <= RFT_CHUNK_SITES; type++) {
+        rft_buffer_clear(&definitions.chunks[type]);
+    }
+    rft_buffer_clear(&definitions.losses);
+    rft_pages_free(tick.bytes, tick.capacity);
+}
+
+static void *tick(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&finished)) {
+        collect();
+        pthread_mutex_lock(&tracer.lock);
+        for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
+            atomic_store_explicit(&t->countdown, 0, memory_order_relaxed);
+        }
+        pthread_mutex_unlock(&tracer.lock);
+        usleep(500);
+    }
+    return NULL;
+}
+
+static void count_slots(uintptr_t base, rft_leaf leaf, void *arg)
+{
+    (void)base;
+    for (uint32_t i = 0; i < RFT_LEAF_SLOTS; i++) {
+        *(uint64_t *)arg += atomic_load_explicit(&leaf[i], memory_order_relaxed) != 0;
+    }
+}
+
+static void test_every_event_of_threads_is_counted_once(void **unused)
+{
+    (void)unused;
+    set_up_tracer();
+    pthread_t ticker, threads[THREADS], shorts[SHORT_THREADS];
+    pthread_create(&ticker, NULL, tick, NULL);
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+    }
+    for (uintptr_t i = 0; i < SHORT_THREADS; i++) {
+        pthread_create(&shorts[i], NULL, work_shortly, (void *)(i * 5));
+        if (i % 4 == 3) {
+            for (uintptr_t k = i - 3; k <= i; k++) {
+                pthread_join(shorts[k], NULL);
+            }
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    atomic_store(&finished, true);
+    pthread_join(ticker, NULL);
+    collect();
+
+    uint64_t seen_births, seen_deaths, alive = 0;
+    rft_tick_totals(&seen_births, &seen_deaths);
+    rft_live_map_each(count_slots, &alive);
+    assert_int_equal(seen_births, atomic_load(&births));
+    assert_int_equal(seen_deaths, atomic_load(&deaths));
+    assert_int_equal(alive, seen_births - seen_deaths);
+    assert_int_equal(seen_births,
+                     THREADS * (uint64_t)ROUNDS + SHORT_THREADS * (uint64_t)BIRTHS_SHORT);
+    for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
+        assert_int_equal(t->inferred, 0);
+        assert_int_equal(t->unseen, 0);
+        assert_int_equal(t->dropped, 0);
+    }
+    assert_null(tracer.out_of_memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_event_of_threads_is_counted_once),
+    };
+    return cmocka_run_group_tests_name("the tracer under threads", tests, NULL, NULL);
+}
