@@ -209,6 +209,8 @@ struct rft_error *table_print(struct table *table, unsigned indent)
         for (size_t c = 0; c < table->column_count; c++)
             total += widths[c] + GAP;
         scols_table_enable_colors(scols, table->page->colour);
+        /* Cells are printable already; encoded again, "\\x07" would be "\\x5cx07". */
+        scols_table_enable_noencoding(scols, 1);
         scols_table_set_column_separator(scols, "  ");
         scols_table_set_termforce(scols, SCOLS_TERMFORCE_ALWAYS);
         scols_table_set_termwidth(scols, total);

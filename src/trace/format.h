@@ -84,6 +84,7 @@ enum rft_type_kind {
     RFT_KIND_TUPLE = 9,
     RFT_KIND_TYPE = 10,
     RFT_KIND_CODE = 11,
+    RFT_KIND_INSTANCE = 12, /* of a class, with its attributes' values behind it */
 };
 
 enum rft_census_kind {

@@ -38,7 +38,7 @@ static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft
     site->fixed_size = type->fixed_size;
     site->item_size = type->item_size;
     site->flags = (uint8_t)((type->kind != RFT_KIND_FIXED ? RFT_SITE_VARSIZE : 0) |
-                            (type->kind >= RFT_KIND_TYPE ? RFT_SITE_REMEMBERED : 0) |
+                            (type->kind == RFT_KIND_TYPE || type->kind == RFT_KIND_CODE ? RFT_SITE_REMEMBERED : 0) |
                             (type->finalizer ? RFT_SITE_FINALIZER : 0));
     tracer.sites_n++;
     rft_buffer_varint(&tracer.sites, node);

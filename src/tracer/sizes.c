@@ -1,5 +1,6 @@
 /* Bytes of one object, as sys.getsizeof would say, without running anything of
- * Python's. Each rule names the function of CPython that it follows.
+ * Python's. Where it tells less than there is, what there is: the values behind an
+ * instance of a class belong to the instance. Each rule names the function of CPython that it follows.
  *
  * Two readers share the rules: at a death the object is known to be intact and
  * is read directly; the census of a CPython that loses deaths reads through a
@@ -101,6 +102,13 @@ size_of(const char *op, unsigned kind, uint64_t fixed, unsigned item_size, rft_r
         if (!read(pointer, head, sizeof head)) return false;
         rft_dict_keys_decode(head, &keys);
         size += keys.bytes;
+        break;
+    }
+    case RFT_KIND_INSTANCE: { /* _PyInlineValuesSize, for the capacity that this object has */
+        unsigned char capacity;
+        if (item_size == 0) break;
+        if (!read(op + item_size, &capacity, 1)) return false;
+        size += (capacity + 7u) / 8 * 8 + (capacity + 1u) * 8;
         break;
     }
     case RFT_KIND_FIXED:

@@ -2,7 +2,6 @@
 #include "tracer/hash.h"
 #include "tracer/text.h"
 #include "tracer/tracer.h"
-#include "tracer/dict_keys.h"
 
 #include <string.h>
 
@@ -61,6 +60,7 @@ static unsigned kind_of(const void *type, unsigned long flags, long item_size)
         return RFT_KIND_SET;
     }
     if (derives_from(type, tracer.py.bytearray_type)) return RFT_KIND_BYTEARRAY;
+    if (flags & TP_INLINE_VALUES) return RFT_KIND_INSTANCE;
     return item_size > 0 ? RFT_KIND_VARSIZE : RFT_KIND_FIXED;
 }
 
@@ -72,8 +72,8 @@ static bool is_generator(const char *name)
            strcmp(name, "async_generator") == 0;
 }
 
-/* _PyType_PreHeaderSize (pycore_object.h) and _PyInlineValuesSize (pycore_dict.h). */
-static long hidden_size(const void *type, unsigned long flags)
+/* What lies in front of the object: _PyType_PreHeaderSize (pycore_object.h). */
+static long hidden_size(unsigned long flags)
 {
     long size = 0;
     if ((flags & TP_HAVE_GC) && !tracer.layout.free_threaded) {
@@ -81,15 +81,6 @@ static long hidden_size(const void *type, unsigned long flags)
     }
     if (flags & TP_PREHEADER) {
         size += 16;
-    }
-    const char *keys = flags & TP_INLINE_VALUES ? field(type, tracer.layout.ht_cached_keys) : NULL;
-    if (keys != NULL) {
-        struct rft_dict_keys head;
-        rft_dict_keys_read(keys, &head);
-        size_t values = head.free + head.entries;
-        if (values < 256) {
-            size += (long)((values + 7) / 8 * 8 + (values + 1) * 8);
-        }
     }
     return size;
 }
@@ -143,10 +134,10 @@ static struct rft_type *record_slow(void *type)
     size_t length = qualified_name(type, flags, name, sizeof name - 1);
     name[length] = 0;
     bool generator = is_generator(name);
-    long fixed = basic + hidden_size(type, flags);
+    long fixed = basic + hidden_size(flags);
     if (record->kind == RFT_KIND_STR) {
         /* str.__sizeof__ does not ask the type: it starts from the struct. */
-        fixed = hidden_size(type, flags);
+        fixed = hidden_size(flags);
     }
     if (generator) {
         record->kind = RFT_KIND_FIXED;
@@ -154,6 +145,9 @@ static struct rft_type *record_slow(void *type)
     record->id = ++type_count;
     record->fixed_size = fixed > 0 && fixed < (1l << 31) ? (uint32_t)fixed : 0;
     record->item_size = item > 0 && item < UINT16_MAX ? (uint16_t)item : 0;
+    if (record->kind == RFT_KIND_INSTANCE) {
+        record->item_size = basic < UINT16_MAX ? (uint16_t)basic : 0;
+    }
     /* A Python-level __del__ sits in tp_finalize of a class. */
     record->finalizer = (flags & TP_HEAPTYPE) && field(type, tracer.layout.ht_tpname) == NULL &&
                         field(type, tracer.layout.tp_finalize) != NULL;

@@ -9,8 +9,7 @@
 #include "analyze/model.h"
 #include "trace_builder.h"
 
-static void
-build_small(struct builder *builder)
+static void build_small(struct builder *builder)
 {
     begin_trace(builder, 0x030e0af0);
     for (uint64_t t = 1; t <= 12; t++)
@@ -46,8 +45,8 @@ struct seen {
     unsigned ticks;
 };
 
-static struct rft_error *
-see_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick)
+static struct rft_error *see_tick(void *data, const struct rft_trace *trace,
+                                  const struct rft_tick *tick)
 {
     struct seen *seen = data;
     seen->ticks++;
@@ -59,8 +58,8 @@ see_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick)
     return NULL;
 }
 
-static struct rft_error *
-see_census(void *data, const struct rft_trace *trace, const struct rft_census *census)
+static struct rft_error *see_census(void *data, const struct rft_trace *trace,
+                                    const struct rft_census *census)
 {
     struct seen *seen = data;
     (void)trace;
@@ -71,8 +70,7 @@ see_census(void *data, const struct rft_trace *trace, const struct rft_census *c
     return NULL;
 }
 
-static enum rft_error_code
-read_code(const void *bytes, size_t size, struct seen *seen)
+static enum rft_error_code read_code(const void *bytes, size_t size, struct seen *seen)
 {
     struct rft_trace_visitor visitor = {.tick = see_tick, .census = see_census, .data = seen};
     struct rft_trace *trace;
@@ -88,8 +86,7 @@ read_code(const void *bytes, size_t size, struct seen *seen)
     return code;
 }
 
-static void
-a_whole_trace_is_read_whole(void **state)
+static void a_whole_trace_is_read_whole(void **state)
 {
     (void)state;
     struct builder b;
@@ -119,8 +116,7 @@ a_whole_trace_is_read_whole(void **state)
 }
 
 /* The model of these bytes can be made, or a clear error is given. */
-static void
-try_model(const void *bytes, size_t size)
+static void try_model(const void *bytes, size_t size)
 {
     char path[64];
     write_file(path, bytes, size);
@@ -133,8 +129,7 @@ try_model(const void *bytes, size_t size)
         rft_model_destroy(model);
 }
 
-static void
-a_trace_cut_at_any_byte_is_read_up_to_there(void **state)
+static void a_trace_cut_at_any_byte_is_read_up_to_there(void **state)
 {
     (void)state;
     struct builder b;
@@ -161,8 +156,7 @@ a_trace_cut_at_any_byte_is_read_up_to_there(void **state)
     free(b.file.at);
 }
 
-static void
-a_trace_with_any_byte_changed_loses_one_chunk_at_most(void **state)
+static void a_trace_with_any_byte_changed_loses_one_chunk_at_most(void **state)
 {
     (void)state;
     struct builder b;
@@ -175,8 +169,7 @@ a_trace_with_any_byte_changed_loses_one_chunk_at_most(void **state)
             if (i >= RFT_FILE_HEADER_SIZE) {
                 assert_int_equal(code, 0);
                 assert_true(seen.ticks >= 11);
-            }
-            else {
+            } else {
                 assert_int_not_equal(code, 0);
             }
             if (mask == 1)
@@ -187,8 +180,7 @@ a_trace_with_any_byte_changed_loses_one_chunk_at_most(void **state)
     free(b.file.at);
 }
 
-static void
-a_lost_chunk_of_definitions_shifts_no_ids(void **state)
+static void a_lost_chunk_of_definitions_shifts_no_ids(void **state)
 {
     (void)state;
     struct builder b = {0};
@@ -214,8 +206,7 @@ a_lost_chunk_of_definitions_shifts_no_ids(void **state)
     free(b.file.at);
 }
 
-static void
-ids_and_counts_that_cannot_be_are_damage(void **state)
+static void ids_and_counts_that_cannot_be_are_damage(void **state)
 {
     (void)state;
     static const struct {
@@ -252,8 +243,7 @@ ids_and_counts_that_cannot_be_are_damage(void **state)
     }
 }
 
-static void
-unknown_chunks_are_skipped(void **state)
+static void unknown_chunks_are_skipped(void **state)
 {
     (void)state;
     struct builder b;
@@ -271,8 +261,7 @@ unknown_chunks_are_skipped(void **state)
     free(b.file.at);
 }
 
-static void
-what_is_no_trace_is_refused(void **state)
+static void what_is_no_trace_is_refused(void **state)
 {
     (void)state;
     struct seen seen;
@@ -296,8 +285,7 @@ what_is_no_trace_is_refused(void **state)
     }
 }
 
-static void
-a_file_of_chunk_markers_takes_no_quadratic_time(void **state)
+static void a_file_of_chunk_markers_takes_no_quadratic_time(void **state)
 {
     (void)state;
     struct builder b;
@@ -314,14 +302,14 @@ a_file_of_chunk_markers_takes_no_quadratic_time(void **state)
     free(b.file.at);
 }
 
-static void
-locations_follow_the_table(void **state)
+static void locations_follow_the_table(void **state)
 {
     (void)state;
     /* Units 0-1: line +0, short form, column 4; 2: one line on, column 9; 3: no columns,
      * 2 lines back; 4: long form, 70 lines on, column 12; 5: no location. */
-    const unsigned char table[] = {0x81, 0x43, 0x80 | 11 << 3, 8,    8,    0x80 | 13 << 3, 5,
-                                   0x80 | 14 << 3, 0x4c, 0x02, 0, 12, 13, 0x80 | 15 << 3};
+    const unsigned char table[] = {0x81, 0x43,           0x80 | 11 << 3, 8,    8, 0x80 | 13 << 3,
+                                   5,    0x80 | 14 << 3, 0x4c,           0x02, 0, 12,
+                                   13,   0x80 | 15 << 3};
     struct rft_position at = rft_location_lookup(table, sizeof table, 10, 1);
     assert_int_equal(at.line, 10);
     assert_int_equal(at.column, 5);
@@ -337,16 +325,14 @@ locations_follow_the_table(void **state)
     assert_int_equal(rft_location_lookup("", 0, 7, 3).line, 7);
 }
 
-static void
-checksums_are_crc32c(void **state)
+static void checksums_are_crc32c(void **state)
 {
     (void)state;
     assert_int_equal(rft_crc32c(0, "123456789", 9), 0xe3069283);
     assert_int_equal(rft_crc32c(rft_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 }
 
-int
-main(void)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_trace_is_read_whole),
