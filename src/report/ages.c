@@ -104,7 +104,7 @@ static struct rft_error *write_groups(const struct rft_report *report, struct gr
             uint32_t type = report->model->sites[group->site].type;
             rft_strbuf_format(&line, "%s, ", report->model->types[type].name);
         }
-        group_text(&line, report->model, by, group);
+        group_text(&line, report->page, report->model, by, group, report->full_stacks);
         table_cell(table, INK_PLAIN, rft_strbuf_text(&line));
     }
     rft_strbuf_deinit(&line);

@@ -55,7 +55,7 @@ struct rft_error *census_table(const struct rft_report *report, const char *head
         if (typed)
             table_cell(table, INK_PLAIN, model->types[site->type].name);
         rft_strbuf_clear(&line);
-        group_text(&line, model, by, group);
+        group_text(&line, report->page, model, by, group, report->full_stacks);
         table_cell(table, INK_PLAIN, rft_strbuf_text(&line));
     }
     error = table != NULL ? table_print(table, 2) : rft_error_no_memory();

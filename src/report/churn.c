@@ -64,7 +64,7 @@ struct rft_error *churn_table(const struct rft_report *report, uint32_t limit, e
         if (typed)
             table_cell(table, INK_PLAIN, model->types[model->sites[group->site].type].name);
         rft_strbuf_clear(&line);
-        group_text(&line, model, by, group);
+        group_text(&line, report->page, model, by, group, report->full_stacks);
         table_cell(table, INK_PLAIN, rft_strbuf_text(&line));
     }
     error = table != NULL ? table_print(table, 2) : rft_error_no_memory();

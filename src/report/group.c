@@ -240,8 +240,8 @@ void group_sort(struct group_list *list, enum group_order order)
         qsort(list->groups, list->count, sizeof *list->groups, orders[order]);
 }
 
-void group_text(struct rft_strbuf *to, const struct rft_model *model, enum group_by by,
-                const struct group *group)
+void group_text(struct rft_strbuf *to, const struct page *page, const struct rft_model *model,
+                enum group_by by, const struct group *group, bool full_stacks)
 {
     const struct rft_site *site = &model->sites[group->site];
     const struct rft_frame *frame = rft_model_frame(model, rft_model_own_node(model, site->stack));
@@ -262,9 +262,12 @@ void group_text(struct rft_strbuf *to, const struct rft_model *model, enum group
     case GROUP_FILE:
         place_file(to, model, frame);
         break;
-    case GROUP_STACK:
-        place_frame(to, model, frame);
+    case GROUP_STACK: {
+        uint32_t node = full_stacks ? site->stack : rft_model_own_node(model, site->stack);
+        place_frame(to, model, rft_model_frame(model, node));
+        place_callers(to, page, model, node, full_stacks);
         break;
+    }
     default:
         place_stack(to, model, site->stack);
         break;

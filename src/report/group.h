@@ -7,6 +7,7 @@
 
 #include "analyze/model.h"
 #include "base/strbuf.h"
+#include "report/page.h"
 
 /* To add a grouping: a name here, its row in group.c's table, its key in
  * key_of() and its text in group_text() there. */
@@ -74,7 +75,7 @@ enum group_order { ORDER_LIVE_BYTES, ORDER_BIRTHS, ORDER_AT_ONCE, ORDER_GROWTH, 
 void group_sort(struct group_list *list, enum group_order order);
 
 /* Appends what the group's sites have in common. */
-void group_text(struct rft_strbuf *to, const struct rft_model *model, enum group_by by,
-                const struct group *group);
+void group_text(struct rft_strbuf *to, const struct page *page, const struct rft_model *model,
+                enum group_by by, const struct group *group, bool full_stacks);
 
 #endif

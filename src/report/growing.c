@@ -116,7 +116,7 @@ static void write_companions(const struct rft_report *report, const struct rft_g
     uint32_t types = 0;
     if (growing->companion_count == 0)
         return;
-    rft_strbuf_add(&line, "holds, growing along with it: ");
+    rft_strbuf_add(&line, "with it grows what it holds: ");
     for (uint32_t i = 0; i < growing->companion_count && types <= COMPANIONS_SHOWN; i++) {
         uint32_t type = model->sites[growing->companions[i]].type;
         if (!is_first_of_type(model, growing, i))
@@ -133,6 +133,9 @@ static void write_companions(const struct rft_report *report, const struct rft_g
         rft_strbuf_format(&line, "%s%s +%s/s", types > 1 ? ", " : "", model->types[type].name,
                           units_rate(objects_per_s, rate, sizeof rate));
     }
+    char bytes[UNIT_SIZE];
+    rft_strbuf_format(&line, "; together +%s/s",
+                      units_bytes(growing->total_bytes_per_s, bytes, sizeof bytes));
     page_paragraph(report->page, INK_DIM, 5, rft_strbuf_text(&line));
     rft_strbuf_deinit(&line);
 }
@@ -144,7 +147,7 @@ static void write_one(const struct rft_report *report, const struct rft_growing 
     const struct page *page = report->page;
     const struct rft_site *site = &model->sites[growing->site];
     const struct rft_growth *growth = &growing->growth;
-    char objects[UNIT_SIZE], bytes[UNIT_SIZE], all[UNIT_SIZE], since[UNIT_SIZE], grown[UNIT_SIZE];
+    char objects[UNIT_SIZE], bytes[UNIT_SIZE], since[UNIT_SIZE], grown[UNIT_SIZE];
     char stays[UNIT_SIZE];
 
     page_line(page);
@@ -153,9 +156,6 @@ static void write_one(const struct rft_report *report, const struct rft_growing 
     page_format(page, INK_BOLD, "  +%s objects/s  +%s/s",
                 units_rate(growth->objects_per_s, objects, sizeof objects),
                 units_bytes(growth->bytes_per_s, bytes, sizeof bytes));
-    if (growing->companion_count > 0)
-        page_format(page, INK_PLAIN, "  (with what it holds +%s/s)",
-                    units_bytes(growing->total_bytes_per_s, all, sizeof all));
     page_line(page);
     place_print_stack(page, model, site->stack, report->full_stacks, 5, frames);
 

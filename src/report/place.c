@@ -173,6 +173,25 @@ void place_print_stack(const struct page *page, const struct rft_model *model, u
     rft_strbuf_deinit(&line);
 }
 
+void place_callers(struct rft_strbuf *to, const struct page *page, const struct rft_model *model,
+                   uint32_t node, bool full)
+{
+    enum { CALLERS_SHOWN = 8 };
+    struct place_filter filter = place_filter(model, node, full);
+    int shown = 0;
+    for (uint32_t at = model->stacks[node].parent; at != 0; at = model->stacks[at].parent) {
+        const struct rft_frame *frame = rft_model_frame(model, at);
+        if (!place_shows(filter, frame))
+            continue;
+        rft_strbuf_add(to, page->utf8 ? " ← " : " < ");
+        if (shown++ == CALLERS_SHOWN) {
+            rft_strbuf_add(to, "...");
+            return;
+        }
+        rft_strbuf_add(to, frame->function);
+    }
+}
+
 void place_thread(struct rft_strbuf *to, const struct rft_model *model, uint32_t thread)
 {
     if (thread == RFT_NONE) {

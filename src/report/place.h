@@ -36,6 +36,11 @@ bool place_shows(struct place_filter filter, const struct rft_frame *frame);
 void place_print_stack(const struct page *page, const struct rft_model *model, uint32_t node,
                        bool full, unsigned indent, unsigned limit);
 
+/* Appends who called the node's function: " < caller < its caller", as a short
+ * stack has them. */
+void place_callers(struct rft_strbuf *to, const struct page *page, const struct rft_model *model,
+                   uint32_t node, bool full);
+
 /* "MainThread", "Thread-7 (and 3 more)"; "?" if not known. */
 void place_thread(struct rft_strbuf *to, const struct rft_model *model, uint32_t thread);
 /* "main", "interpreter 3"; "?" if not known. */
