@@ -149,7 +149,8 @@ static int exit_code_of(int wait_status)
     return WEXITSTATUS(wait_status);
 }
 
-/* ", 12,345 births, 1,204 still alive" if the trace says so quickly. */
+/* ", 12,345 births, 1,204 alive at the end" if the trace says so quickly; or that
+ * it has no end, because the program was killed. */
 static void totals_text(const char *trace_path, uint64_t bytes, char *text, size_t size)
 {
     text[0] = '\0';
@@ -168,6 +169,8 @@ static void totals_text(const char *trace_path, uint64_t bytes, char *text, size
         snprintf(text, size, ", %s births, %s alive at the end",
                  grouped(end->births, births, sizeof births),
                  grouped(end->live, live, sizeof live));
+    else
+        snprintf(text, size, ", complete up to its last tick");
     rft_trace_destroy(trace);
 }
 
@@ -191,8 +194,8 @@ static void tell_written(const struct output *output, const struct child_end *en
     sized(report->main_bytes, main_size, sizeof main_size);
     sized(report->child_bytes, child_size, sizeof child_size);
     if (WIFSIGNALED(end->wait_status))
-        say("the program was ended by signal %d (%s); its trace is good up to the last tick",
-            WTERMSIG(end->wait_status), strsignal(WTERMSIG(end->wait_status)));
+        say("the program was ended by signal %d (%s)", WTERMSIG(end->wait_status),
+            strsignal(WTERMSIG(end->wait_status)));
     if (report->children == 0)
         say("wrote %s%s (%s%s)", output->shown, file, main_size, totals);
     else
