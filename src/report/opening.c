@@ -55,8 +55,9 @@ static void write_program(const struct rft_report *report)
     if (model->process_count == 1)
         rft_strbuf_format(&line, ", pid %" PRIu64, first->pid);
     else
-        rft_strbuf_format(&line, ", pid %" PRIu64 " and %" PRIu32 " more processes", first->pid,
-                          model->process_count - 1);
+        rft_strbuf_format(
+            &line, ", pid %" PRIu64 " and %s more", first->pid,
+            units_plural(model->process_count - 1, "process", "processes", text, sizeof text));
     rft_strbuf_format(&line, ", %s", units_duration(model->duration_ms, text, sizeof text));
     add_time(&line, model->start_ns);
     if (model->process_count == 1)

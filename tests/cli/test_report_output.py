@@ -288,7 +288,7 @@ def test_several_traces_are_added_up(show, app, tmp_path):
     assert [program["pid"] for program in two["programs"]] == [4711, 4712]
     assert two["totals"]["births"] == 2 * one["totals"]["births"]
     assert len(two["sites"]) == len(one["sites"])
-    assert "pid 4711 and 1 more process" in show("report", app, "app.4712.rft")
+    assert "pid 4711 and 1 process more" in show("report", app, "app.4712.rft")
 
 
 def test_what_was_lost_stands_in_the_first_lines(show, app, tmp_path):
