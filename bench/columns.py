@@ -29,14 +29,8 @@ def reftracer(command, build, trace):
 
 
 def empty_callback(command, build, trace):
-    # What `reftracer run` sets, by hand: it always preloads the real agent. The
-    # shell gives way to the command, which so has the pid that it names.
-    start = 'LD_PRELOAD=$0${LD_PRELOAD:+:$LD_PRELOAD} REFTRACER_MAIN_PID=$$ exec "$@"'
-    agent = build / "libreftracer-agent-empty.so"
-    return ["/bin/sh", "-c", start, str(agent), *command], {
-        "REFTRACER_OUTPUT": str(trace),
-        "REFTRACER_STATUS": str(trace.with_suffix(".status")),
-    }
+    command, _ = reftracer(command, build, trace)
+    return command, {"REFTRACER_AGENT": str(build / "libreftracer-agent-empty.so")}
 
 
 @dataclass(frozen=True)

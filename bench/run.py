@@ -52,6 +52,8 @@ def arguments():
                           or options.frames):
         parser.error("--write needs the whole benchmark as it is: leave out --only, --columns, "
                      "--frames, --no-recursion and --quick")
+    if options.check and options.only:
+        parser.error("--check needs all workloads: leave out --only")
     options.build = options.build.resolve()
     return options
 
@@ -162,7 +164,7 @@ def report(options, about, results, recursion, goals):
     goal_lines = "\n".join(f"- {goal.line()}" for goal in goals)
     growth = summary.memory_table(results, [GROWTH]) if results.has(GROWTH, "untraced") else ""
     short = "\n\n".join(filter(None, (intro, summary.ratio_table(results), growth, goal_lines, where)))
-    full = [intro, summary.ratio_table(results), goal_lines, where,
+    full = [intro, summary.ratio_table(results), *filter(None, [goal_lines]), where,
             f"Largest spread between rounds of one figure: {summary.spread(results) * 100:.0f} %.",
             "### The whole process",
             "CPU time from exec to the end: start-up, the final census and writing the trace "
@@ -188,9 +190,10 @@ def main():
         bench = Bench(options, python, Path(scratch))
         results = bench.workloads(programs, columns)
         recursion = {} if options.no_recursion else bench.recursions(columns)
-    goals = summary.targets(results, recursion)
+    # The targets are for all workloads together; a part of them tells nothing.
+    goals = [] if options.only else summary.targets(results, recursion)
     short, full = report(options, about, results, recursion, goals)
-    print(full)
+    print(full, flush=True)
     if options.json:
         options.json.write_text(json.dumps({
             "python": about, "machine": environment.machine(), "repeat": options.repeat,
