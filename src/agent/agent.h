@@ -33,6 +33,7 @@ void rft_slot_release(void);
 bool rft_record_begin(bool forked);  /* prepares; claims the file at once unless forked */
 void rft_record_tick(uint32_t now, bool at_most_if_due);
 void rft_record_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp);
+void rft_record_mark(const char *label);
 void rft_record_end(enum rft_end_reason reason);
 bool rft_record_due(uint32_t now);
 void rft_record_lock(void);

@@ -74,6 +74,31 @@ void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
     }
 }
 
+static bool has_other_threads(const char *tstate)
+{
+    const char *next, *previous;
+    memcpy(&next, tstate + tracer.layout.at[RFT_THREAD_NEXT], sizeof next);
+    memcpy(&previous, tstate + tracer.layout.at[RFT_THREAD_PREV], sizeof previous);
+    return next != NULL || previous != NULL;
+}
+
+/* Collects cyclic garbage, so that the census shows what is held, not what
+ * waits. Finalizers run, as they would a moment later in the interpreter's own
+ * end, with one difference: there, a __del__ that waits for a daemon thread
+ * gets an exception (3.13+), here it would wait for ever. So not when such
+ * threads and objects with a __del__ are both there. */
+static void collect(const char *tstate)
+{
+    if (has_other_threads(tstate) && rft_sites_any_finalizer()) {
+        rft_record_mark("no final gc.collect(): daemon threads run, and objects have __del__");
+        return;
+    }
+    /* The analysis tells what only the last collection freed: the label is
+     * known to it (src/analyze/store.h). */
+    rft_record_mark("final gc.collect()");
+    py.collect();
+}
+
 static void *on_exit_of_interpreter(void *self, void *arguments)
 {
     (void)self;
@@ -85,8 +110,8 @@ static void *on_exit_of_interpreter(void *self, void *arguments)
     struct rft_thread *t =
         atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
     if (t != NULL && tstate != NULL) {
-        if (rft_config.collect && py.collect != NULL) {
-            py.collect();
+        if (rft_config.collect) {
+            collect(tstate);
         }
         if (rft_is_main_interpreter(tstate)) {
             rft_ticker_stop();

@@ -185,13 +185,29 @@ static void write_losses(const struct rft_buffer *losses)
     }
 }
 
+static void write_tick(void);
+
+/* A tick, and a name for the moment. */
+void rft_record_mark(const char *label)
+{
+    struct rft_buffer mark = {0};
+    rft_buffer_varint(&mark, rft_now_ms());
+    text(&mark, label);
+    pthread_mutex_lock(&record.lock);
+    if (open_file()) {
+        write_tick();
+        chunk(RFT_CHUNK_MARK_LABEL, mark.bytes, mark.length);
+    }
+    pthread_mutex_unlock(&record.lock);
+    rft_pages_free(mark.bytes, mark.capacity);
+}
+
 /* Holds record.lock. */
 static void write_tick(void)
 {
     static struct rft_definitions definitions;
     struct rft_buffer tick = {0};
     uint32_t begun = rft_now_ms();
-    uint64_t before = record.writer.size;
     if (!rft_tick_collect(begun, &definitions, &tick)) {
         rft_stop_for_memory("a tick");
     }
@@ -229,7 +245,6 @@ static void write_tick(void)
     }
     atomic_store(&record.interval, interval);
     atomic_store(&record.last_tick, now);
-    (void)before;
 }
 
 void rft_record_tick(uint32_t now, bool only_if_due)
@@ -254,6 +269,9 @@ void rft_record_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t
         chunk(RFT_CHUNK_TICK, revived.bytes, revived.length);
         if (!census.failed) {
             chunk(RFT_CHUNK_CENSUS, census.bytes, census.length);
+        }
+        if (kind == RFT_CENSUS_INTERPRETER_END) {
+            rft_sites_settle();
         }
     }
     pthread_mutex_unlock(&record.lock);

@@ -247,8 +247,11 @@ find_last_censuses(struct merge *merge)
         else if (census->interpreter <= highest)
             merge->last_censuses[census->interpreter] = (uint32_t)i + 1;
     }
+    /* One of all interpreters is of those that had none of their own at their end. */
     for (uint32_t id = 0; id <= highest; id++) {
-        if (merge->last_censuses[id] < of_all)
+        uint32_t own = merge->last_censuses[id];
+        bool ended = own && merge->intake->censuses.items[own - 1].kind == RFT_CENSUS_INTERPRETER_END;
+        if (!ended && own < of_all)
             merge->last_censuses[id] = of_all;
     }
 }

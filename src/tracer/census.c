@@ -18,7 +18,8 @@ struct census {
     uint32_t interp;
     bool check;            /* slots may be stale: follow no address unchecked */
     struct tally *tallies; /* by cohort id */
-    size_t tally_count;
+    uint32_t *used;        /* ids of cohorts that have somebody alive */
+    size_t tally_count, used_count;
     uint64_t stale;
     struct rft_thread *t;
     struct rft_grave **revived;
@@ -84,8 +85,10 @@ static void visit_leaf(uintptr_t base, rft_leaf leaf, void *arg)
         } else if (site->kind != RFT_KIND_FIXED) {
             bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
         }
-        census->tallies[id].count++;
-        census->tallies[id].cohort = id;
+        if (census->tallies[id].count++ == 0) {
+            census->used[census->used_count++] = id;
+            census->tallies[id].cohort = id;
+        }
         census->tallies[id].bytes += bytes;
     }
 }
@@ -168,10 +171,10 @@ static int by_site_and_birth(const void *a, const void *b)
     return (cx->start > cy->start) - (cx->start < cy->start);
 }
 
-static void write_census(struct census *census, size_t used, uint32_t now, struct rft_buffer *out)
+static void write_census(const struct tally *tallies, size_t used, uint32_t now,
+                         struct rft_buffer *out)
 {
     uint32_t sites = 0, last_id = 0;
-    struct tally *tallies = census->tallies;
     for (size_t i = 0; i < used; i++) {
         sites += i == 0 ||
                  rft_cohort(tallies[i].cohort)->site != rft_cohort(tallies[i - 1].cohort)->site;
@@ -205,24 +208,27 @@ void rft_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp
         .interp = interp, .t = t, .tally_count = rft_cohort_ids(), .revived_capacity = 1 << 16,
         .check = tracer.loses_deaths || atomic_load_explicit(&tracer.gaps, memory_order_relaxed)};
     census.tallies = rft_pages_alloc(census.tally_count * sizeof *census.tallies);
+    census.used = rft_pages_alloc(census.tally_count * sizeof *census.used);
     census.revived = rft_pages_alloc(census.revived_capacity * sizeof *census.revived);
-    if (census.tallies != NULL && census.revived != NULL) {
+    if (census.tallies != NULL && census.used != NULL && census.revived != NULL) {
         rft_graves_each(visit_grave, &census);
         if (census.revived_count > 0) {
             write_revived(&census, now, revived_tick);
         }
         rft_live_map_each(visit_leaf, &census);
-        size_t used = 0;
-        for (size_t i = 0; i < census.tally_count; i++) {
-            if (census.tallies[i].count != 0) {
-                census.tallies[used++] = census.tallies[i];
-            }
+        struct tally *alive = rft_pages_alloc(census.used_count * sizeof *alive + 1);
+        size_t used = alive != NULL ? census.used_count : 0;
+        for (size_t i = 0; i < used; i++) {
+            alive[i] = census.tallies[census.used[i]];
         }
-        qsort(census.tallies, used, sizeof *census.tallies, by_site_and_birth);
+        if (used > 0) {
+            qsort(alive, used, sizeof *alive, by_site_and_birth);
+        }
         rft_buffer_byte(out, (unsigned char)kind);
         rft_buffer_varint(out, now);
         rft_buffer_varint(out, interp);
-        write_census(&census, used, now, out);
+        write_census(alive, used, now, out);
+        rft_pages_free(alive, census.used_count * sizeof *alive + 1);
         if (census.stale > 0) {
             rft_loss(RFT_LOSS_STALE, now, 0, census.stale,
                      "objects were gone whose deaths had not been reported");
@@ -231,13 +237,9 @@ void rft_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp
         rft_loss(RFT_LOSS_LATE_CENSUS, now, 0, 0, "no memory for the census");
     }
     rft_pages_free(census.tallies, census.tally_count * sizeof *census.tallies);
+    rft_pages_free(census.used, census.tally_count * sizeof *census.used);
     rft_pages_free(census.revived, census.revived_capacity * sizeof *census.revived);
     if (kind == RFT_CENSUS_INTERPRETER_END) {
-        for (uint32_t id = 1; id <= tracer.site_count; id++) {
-            struct rft_site *site = rft_site_by_id(id);
-            if (site->interp == interp) {
-                site->flags |= RFT_SITE_ENDED;
-            }
-        }
+        rft_sites_end(interp);
     }
 }

@@ -10,6 +10,54 @@ static struct rft_site *site_chunks[SITE_CHUNKS]; /* by id - 1; behind tracer.lo
 struct rft_cohort *_Atomic rft_cohort_chunks[RFT_COHORT_CHUNKS];
 static uint32_t cohort_count; /* given out to threads so far, behind tracer.lock; id 0 is unused */
 
+/* Chunks whose sites have all ended, and were written for the last time. */
+static bool chunk_done[SITE_CHUNKS];
+
+/* The first site at or after this id that may have changed; 0: there is none. */
+uint32_t rft_site_next_active(uint32_t id)
+{
+    while (id <= tracer.site_count && chunk_done[(id - 1) / SITE_CHUNK]) {
+        id = ((id - 1) / SITE_CHUNK + 1) * SITE_CHUNK + 1;
+    }
+    return id <= tracer.site_count ? id : 0;
+}
+
+/* The interpreter had its census, and a tick has been written since: what its
+ * sites do in the teardown is not counted. */
+void rft_sites_settle(void)
+{
+    for (uint32_t chunk = 0; (chunk + 1) * (uint32_t)SITE_CHUNK <= tracer.site_count; chunk++) {
+        bool done = !chunk_done[chunk];
+        for (uint32_t i = 0; done && i < SITE_CHUNK; i++) {
+            done = site_chunks[chunk][i].flags & RFT_SITE_ENDED;
+        }
+        chunk_done[chunk] |= done;
+    }
+}
+
+/* May an object with a __del__ be alive? */
+bool rft_sites_any_finalizer(void)
+{
+    pthread_mutex_lock(&tracer.lock);
+    bool any = false;
+    for (uint32_t id = 1; !any && (id = rft_site_next_active(id)) != 0; id++) {
+        struct rft_site *site = rft_site_by_id(id);
+        any = (site->flags & (RFT_SITE_FINALIZER | RFT_SITE_ENDED)) == RFT_SITE_FINALIZER;
+    }
+    pthread_mutex_unlock(&tracer.lock);
+    return any;
+}
+
+void rft_sites_end(uint32_t interp)
+{
+    for (uint32_t id = 1; (id = rft_site_next_active(id)) != 0; id++) {
+        struct rft_site *site = rft_site_by_id(id);
+        if (site->interp == interp) {
+            site->flags |= RFT_SITE_ENDED;
+        }
+    }
+}
+
 struct rft_site *rft_site_by_id(uint32_t id)
 {
     return &site_chunks[(id - 1) / SITE_CHUNK][(id - 1) % SITE_CHUNK];
@@ -211,5 +259,6 @@ void rft_sites_reset(void)
             atomic_store_explicit(&rft_cohort_chunks[i], NULL, memory_order_relaxed);
         }
     }
+    memset(chunk_done, 0, sizeof chunk_done);
     cohort_count = 0;
 }

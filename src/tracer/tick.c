@@ -133,7 +133,7 @@ bool rft_tick_collect(uint32_t now, struct rft_definitions *d, struct rft_buffer
     rft_buffer_append(&d->losses, tracer.losses.bytes, tracer.losses.length);
     rft_buffer_clear(&tracer.losses);
 
-    for (uint32_t id = 1; id <= tracer.site_count; id++) {
+    for (uint32_t id = 1; (id = rft_site_next_active(id)) != 0; id++) {
         count += collect_site(rft_site_by_id(id), &last_id, &sites);
     }
     for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {

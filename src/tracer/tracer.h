@@ -255,6 +255,10 @@ bool rft_object_size_checked(const char *op, unsigned kind, uint64_t fixed, unsi
 /* sites.c */
 struct rft_site *rft_site_find(struct rft_thread *t, uint32_t node, struct rft_type *type);
 struct rft_site *rft_site_by_id(uint32_t id);
+uint32_t rft_site_next_active(uint32_t id);
+void rft_sites_settle(void);
+void rft_sites_end(uint32_t interp);
+bool rft_sites_any_finalizer(void);
 uint32_t rft_cohort_ids(void);       /* all ids are below this */
 uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site);
 void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort);
