@@ -213,26 +213,6 @@ def test_births_at_every_depth_of_a_recursion(python, trace, program):
     assert {counts([site]) for site in sites} == {(50, 0, 50)}
 
 
-def test_depth_cuts_stacks_and_says_so(python, trace, program):
-    source = program(
-        """
-        kept = []
-        def down(n):
-            if n:
-                down(n - 1)
-            else:
-                kept.append(Thing())
-        down(100)
-        """
-    )
-    report = trace(python, source.path, options=["--depth", "10"]).report
-    assert_balanced(report)
-    (site,) = born_at(report, "__main__.Thing")
-    assert len(site["stack"]) == 10
-    assert counts([site]) == (1, 0, 1)
-    assert report["losses"]["truncated_stacks"] > 0
-
-
 # Sub-interpreters
 
 

@@ -222,7 +222,7 @@ judge(struct search *search, const uint32_t *sites, uint32_t count, struct rft_a
     uint64_t most = 0;
     for (uint32_t process = 0; process < model->process_count; process++) {
         struct rft_profile profile;
-        struct rft_growth growth;
+        struct rft_growth growth = {.kind = RFT_GROWTH_NONE};
         struct rft_error *error =
             judge_process(search, sites, count, process, bytes, &profile, &growth);
         if (error)

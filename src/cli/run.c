@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 /* Deeper than any stack that CPython can have; a larger number is a typo. */
-enum { DEPTH_LIMIT = 1000000000 };
 
 static void print_help(void)
 {
@@ -30,7 +29,6 @@ static void print_help(void)
         "      --no-gc         no gc.collect() before the survivors are counted: garbage\n"
         "                      in cycles then counts as alive\n"
         "      --no-children   do not trace child processes\n"
-        "      --depth N       keep only the N innermost frames of a stack (0: all)\n"
         "  -q, --quiet         say nothing, except what went wrong\n"
         "  -h, --help          this text\n"
         "\n"
@@ -53,14 +51,13 @@ static void print_help(void)
 static int parse(int argc, char **argv, struct run_options *options, enum program_kind *kind,
                  char **subject)
 {
-    enum { OPTION_PYTHON = 256, OPTION_NO_GC, OPTION_NO_CHILDREN, OPTION_DEPTH };
+    enum { OPTION_PYTHON = 256, OPTION_NO_GC, OPTION_NO_CHILDREN };
     static const struct option long_options[] = {
         {"output", required_argument, NULL, 'o'},
         {"force", no_argument, NULL, 'f'},
         {"python", required_argument, NULL, OPTION_PYTHON},
         {"no-gc", no_argument, NULL, OPTION_NO_GC},
         {"no-children", no_argument, NULL, OPTION_NO_CHILDREN},
-        {"depth", required_argument, NULL, OPTION_DEPTH},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -86,10 +83,6 @@ static int parse(int argc, char **argv, struct run_options *options, enum progra
             break;
         case OPTION_NO_CHILDREN:
             options->no_children = true;
-            break;
-        case OPTION_DEPTH:
-            if (!read_number(optarg, DEPTH_LIMIT, &options->depth))
-                return usage_error("run", "--depth needs a number of frames, not \"%s\"", optarg);
             break;
         case 'q':
             options->quiet = true;

@@ -12,7 +12,6 @@ struct run_options {
     const char *python; /* --python, or NULL */
     bool no_gc;
     bool no_children;
-    long depth; /* 0: complete stacks */
     bool quiet;
 };
 

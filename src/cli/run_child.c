@@ -63,7 +63,6 @@ static void become_program(const struct run_options *options, const struct progr
     set_number("REFTRACER_MAIN_PID", true, (long)pid);
     set_number("REFTRACER_CHILDREN", options->no_children, 0);
     set_number("REFTRACER_GC", options->no_gc, 0);
-    set_number("REFTRACER_DEPTH", options->depth > 0, options->depth);
     if (status_path != NULL)
         setenv("REFTRACER_STATUS", status_path, 1);
     else
