@@ -17,6 +17,8 @@
 
 #include "agent/agent.h"
 
+/* Bytes of new names, stacks and sites that are not left to wait for the tick. */
+enum { DEFINITIONS_BULK = 8 << 20 };
 enum { LOOK_MS = 10, LOOK_IDLE_MS = 100, RESTART_MS = 50, STACK = 128 * 1024 };
 
 static struct {
@@ -29,10 +31,11 @@ static struct {
 
 /* Makes each thread read the clock at its next event. Returns whether anything
  * has happened since the last look. */
-static bool look_at_threads(uint32_t *last_events)
+static bool look_at_threads(uint32_t *last_events, bool *bulk)
 {
     uint32_t events = 0;
     pthread_mutex_lock(&tracer.lock);
+    *bulk = tracer.stacks.length + tracer.sites.length + tracer.codes.length > DEFINITIONS_BULK;
     for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
         events += atomic_load_explicit(&t->events, memory_order_relaxed);
         /* Races with the thread's own countdown; if this store is lost the
@@ -62,12 +65,12 @@ static void *run(void *unused)
             break;
         }
         uint32_t now = rft_now_ms();
-        bool active = look_at_threads(&events);
+        bool bulk, active = look_at_threads(&events, &bulk);
         /* An idle program is looked at less often, down to the tick. */
         pause = active ? LOOK_MS : pause * 2 < LOOK_IDLE_MS ? pause * 2 : LOOK_IDLE_MS;
         rft_slot_check(now);
-        if (active || rft_record_due(now)) {
-            rft_record_tick(now, true);
+        if (bulk || rft_record_due(now)) {
+            rft_record_tick(now, !bulk);
         }
     }
     return NULL;

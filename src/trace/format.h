@@ -17,7 +17,7 @@ enum {
     RFT_FORMAT_MIN_READER = 1,  /* the oldest reader version that understands it */
     RFT_FILE_HEADER_SIZE = 32,
     RFT_CHUNK_HEADER_SIZE = 20,
-    RFT_CHUNK_MAX = 1 << 26,    /* payload bytes; larger is damage */
+    RFT_CHUNK_MAX = 1 << 28,    /* payload bytes; larger is damage */
 };
 
 /* File header, little endian:

@@ -144,7 +144,13 @@ uint32_t rft_chain_node(struct rft_thread *t, uint32_t index)
 
 static void set_parent(struct rft_thread *t)
 {
-    uint32_t parent = t->depth > 1 ? rft_chain_node(t, t->depth - 2) : 0;
+    uint32_t parent = 0;
+    if (t->depth > 1) {
+        parent = t->chain[t->depth - 2].node;
+        if (parent == 0) {
+            parent = rft_chain_node(t, t->depth - 2);
+        }
+    }
     t->top = t->depth > 0 ? t->chain[t->depth - 1].frame : 0;
     t->parent_and_tag = (uint64_t)t->tag << 32 | parent;
 }

@@ -18,7 +18,7 @@ static struct rft_hash codes;    /* address -> struct code * */
 static struct rft_hash nodes;    /* hash of (parent, code, offset) -> id */
 static uint32_t string_count, code_count, node_count;
 
-static uint64_t hash_bytes(const char *bytes, size_t length)
+uint64_t rft_string_hash(const char *bytes, size_t length)
 {
     /* Two rounds of a 64-bit multiply-xor over words: a collision among a
      * million strings has odds of 1 in 10^7. */
@@ -38,7 +38,7 @@ static uint64_t hash_bytes(const char *bytes, size_t length)
 
 uint32_t rft_string_id(const char *bytes, size_t length)
 {
-    uint64_t key = hash_bytes(bytes, length);
+    uint64_t key = rft_string_hash(bytes, length);
     uint64_t *value = rft_hash_put(&strings, key);
     if (value == NULL) {
         rft_stop_for_memory("names");

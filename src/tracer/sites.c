@@ -80,8 +80,8 @@ static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft
     site->node = node;
     site->type_id = type->id;
     site->interp = t->interp;
-    site->thread = t->id;
-    site->owner = t;
+    site->thread = t->identity->id;
+    site->owner = t->identity;
     site->kind = type->kind;
     site->fixed_size = type->fixed_size;
     site->item_size = type->item_size;
@@ -91,20 +91,20 @@ static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft
     tracer.sites_n++;
     rft_buffer_varint(&tracer.sites, node);
     rft_buffer_varint(&tracer.sites, type->id);
-    rft_buffer_varint(&tracer.sites, t->id);
+    rft_buffer_varint(&tracer.sites, t->identity->id);
     rft_buffer_varint(&tracer.sites, t->interp);
     return site;
 }
 
-static bool grow(struct rft_thread *t)
+static bool grow(struct rft_identity *identity)
 {
-    uint32_t capacity = t->site_hash ? (t->site_mask + 1) * 2 : 1024;
+    uint32_t capacity = identity->site_hash ? (identity->site_mask + 1) * 2 : 1024;
     struct rft_site **slots = rft_pages_alloc(capacity * sizeof(struct rft_site *));
     if (slots == NULL) {
         return false;
     }
-    for (uint32_t i = 0; t->site_hash != NULL && i <= t->site_mask; i++) {
-        for (struct rft_site *site = t->site_hash[i], *next; site != NULL; site = next) {
+    for (uint32_t i = 0; identity->site_hash != NULL && i <= identity->site_mask; i++) {
+        for (struct rft_site *site = identity->site_hash[i], *next; site != NULL; site = next) {
             next = site->next_in_hash;
             struct rft_site **slot =
                 &slots[rft_mix((uint64_t)site->node << 32 | site->type_id) & (capacity - 1)];
@@ -112,26 +112,28 @@ static bool grow(struct rft_thread *t)
             *slot = site;
         }
     }
-    if (t->site_hash != NULL) {
-        rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
+    if (identity->site_hash != NULL) {
+        rft_pages_free(identity->site_hash, (identity->site_mask + 1) * sizeof(struct rft_site *));
     }
-    t->site_hash = slots;
-    t->site_mask = capacity - 1;
+    identity->site_hash = slots;
+    identity->site_mask = capacity - 1;
     return true;
 }
 
 struct rft_site *rft_site_find(struct rft_thread *t, uint32_t node, struct rft_type *type)
 {
+    struct rft_identity *identity = t->identity;
     uint64_t hash = rft_mix((uint64_t)node << 32 | type->id);
-    if (t->site_hash != NULL) {
-        for (struct rft_site *site = t->site_hash[hash & t->site_mask]; site != NULL;
+    if (identity->site_hash != NULL) {
+        for (struct rft_site *site = identity->site_hash[hash & identity->site_mask]; site != NULL;
              site = site->next_in_hash) {
             if (site->node == node && site->type_id == type->id && site->interp == t->interp) {
                 return site;
             }
         }
     }
-    if ((t->site_hash == NULL || t->site_count > t->site_mask) && !grow(t)) {
+    if ((identity->site_hash == NULL || identity->site_count > identity->site_mask) &&
+        !grow(identity)) {
         rft_stop_for_memory("sites");
         return NULL;
     }
@@ -139,10 +141,10 @@ struct rft_site *rft_site_find(struct rft_thread *t, uint32_t node, struct rft_t
     struct rft_site *site = new_site(t, node, type);
     pthread_mutex_unlock(&tracer.lock);
     if (site != NULL) {
-        struct rft_site **slot = &t->site_hash[hash & t->site_mask];
+        struct rft_site **slot = &identity->site_hash[hash & identity->site_mask];
         site->next_in_hash = *slot;
         *slot = site;
-        t->site_count++;
+        identity->site_count++;
     }
     return site;
 }
@@ -231,14 +233,14 @@ uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
 void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
 {
     struct rft_site *site = cohort->site;
-    if (site->owner == t && cohort->span == 0) {
+    if (site->owner == t->identity && cohort->span == 0) {
         cohort->deaths++;
         return;
     }
     if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    if (site->owner != t) {
+    if (site->owner != t->identity) {
         atomic_fetch_add_explicit(&site->f_closed, 1, memory_order_relaxed);
     } else if (site->live_cohorts > 0) {
         site->live_cohorts--;

@@ -9,14 +9,103 @@
 #include <unistd.h>
 
 /* Adds the thread's record to the trace. Holds tracer.lock. */
-void rft_thread_define(struct rft_thread *t, uint32_t end)
+static void define(struct rft_identity *identity, int native_id, uint32_t end)
 {
     tracer.threads_n++;
-    rft_buffer_varint(&tracer.thread_records, t->id);
-    rft_buffer_varint(&tracer.thread_records, (unsigned)t->native_id);
-    rft_buffer_varint(&tracer.thread_records, t->name);
-    rft_buffer_varint(&tracer.thread_records, t->start);
+    rft_buffer_varint(&tracer.thread_records, identity->id);
+    rft_buffer_varint(&tracer.thread_records, (unsigned)native_id);
+    rft_buffer_varint(&tracer.thread_records, identity->name);
+    rft_buffer_varint(&tracer.thread_records, identity->start);
     rft_buffer_varint(&tracer.thread_records, end);
+}
+
+static struct rft_identity *identity_new(const char *name, size_t length, int native_id,
+                                         uint32_t now)
+{
+    struct rft_identity *identity = rft_pool_alloc(sizeof *identity);
+    if (identity != NULL) {
+        identity->id = ++tracer.thread_count;
+        identity->start = now;
+        identity->name = rft_string_id(name, length);
+        identity->next = tracer.identities;
+        tracer.identities = identity;
+        define(identity, native_id, 0);
+    }
+    return identity;
+}
+
+void rft_identity_begin(struct rft_thread *t)
+{
+    static const char main_thread[] = "MainThread", other[] = "(thread being started)";
+    t->named = t->native_id == getpid();
+    if (t->named) {
+        t->identity = identity_new(main_thread, sizeof main_thread - 1, t->native_id, t->now);
+        return;
+    }
+    if (t->unnamed == NULL) {
+        t->unnamed = identity_new(other, sizeof other - 1, t->native_id, t->now);
+    }
+    t->identity = t->unnamed;
+}
+
+void rft_identity_end(struct rft_thread *t, uint32_t now)
+{
+    struct rft_identity *identity = t->identity;
+    if (identity != NULL && identity != t->unnamed) {
+        define(identity, t->native_id, now + 1);
+        identity->next_free = tracer.free_identities;
+        tracer.free_identities = identity;
+        t->identity = t->unnamed;
+    }
+}
+
+/* An identity of this kind whose thread has ended, or NULL. Holds tracer.lock. */
+static struct rft_identity *take_ended(uint64_t kind)
+{
+    for (struct rft_identity **place = &tracer.free_identities; *place != NULL;
+         place = &(*place)->next_free) {
+        struct rft_identity *identity = *place;
+        if (identity->kind == kind) {
+            *place = identity->next_free;
+            return identity;
+        }
+    }
+    return NULL;
+}
+
+void rft_identities_reset(void)
+{
+    for (struct rft_identity *i = tracer.identities; i != NULL; i = i->next) {
+        if (i->site_hash != NULL) {
+            rft_pages_free(i->site_hash, (i->site_mask + 1) * sizeof(struct rft_site *));
+        }
+    }
+    tracer.identities = tracer.free_identities = NULL;
+}
+
+/* The names that threading makes up, with a * for the number that it counts:
+ * Thread-7, Thread-7 (work), Dummy-7, ThreadPoolExecutor-7_0. Names that the
+ * program gave stay as they are. */
+static size_t without_number(const char *name, size_t length, char *to)
+{
+    static const char *const prefixes[] = {"Thread-", "Dummy-", "ThreadPoolExecutor-"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t prefix = strlen(prefixes[i]), digits = prefix;
+        if (length <= prefix || memcmp(name, prefixes[i], prefix) != 0) {
+            continue;
+        }
+        while (digits < length && name[digits] >= '0' && name[digits] <= '9') {
+            digits++;
+        }
+        if (digits > prefix) {
+            memcpy(to, name, prefix);
+            to[prefix] = '*';
+            memcpy(to + prefix + 1, name + digits, length - digits);
+            return length - digits + prefix + 1;
+        }
+    }
+    memcpy(to, name, length);
+    return length;
 }
 
 /* The name that threading gave: the outermost frame of its threads is
@@ -41,17 +130,27 @@ void rft_thread_name(struct rft_thread *t)
 {
     char name[256];
     size_t length = threading_name(t, name, sizeof name);
-    if (length == 0 && t->native_id == getpid()) {
-        length = (size_t)snprintf(name, sizeof name, "MainThread");
-    }
     char os_name[17] = "thread";
     if (length == 0) {
         prctl(PR_GET_NAME, os_name);
-        length = (size_t)snprintf(name, sizeof name, "%.16s-%d", os_name, t->native_id);
+        length = (size_t)snprintf(name, sizeof name, "%.16s", os_name);
     }
+    char common[sizeof name + 1];
+    size_t common_length = without_number(name, length, common);
     pthread_mutex_lock(&tracer.lock);
     t->named = true;
-    t->name = rft_string_id(name, length);
-    rft_thread_define(t, 0);
+    uint64_t kind = rft_string_hash(common, common_length);
+    struct rft_identity *identity = take_ended(kind);
+    if (identity != NULL) {
+        identity->name = rft_string_id(common, common_length);
+        define(identity, t->native_id, 0);
+    } else if ((identity = identity_new(name, length, t->native_id, t->now)) != NULL) {
+        identity->kind = kind;
+    }
+    if (identity != NULL) {
+        t->identity = identity;
+        t->tag++; /* the caches hold sites of the unnamed thread */
+        t->parent_and_tag = (uint64_t)t->tag << 32 | (uint32_t)t->parent_and_tag;
+    }
     pthread_mutex_unlock(&tracer.lock);
 }

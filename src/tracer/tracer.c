@@ -40,16 +40,6 @@ static void bump(_Atomic uint32_t *counter)
 
 /* --- threads ---------------------------------------------------------- */
 
-static void new_thread_identity(struct rft_thread *t)
-{
-    t->id = ++tracer.thread_count;
-    t->native_id = (int)syscall(SYS_gettid);
-    t->start = t->now;
-    t->named = false;
-    t->name = 0;
-    atomic_store(&t->ended, false);
-}
-
 struct rft_thread *rft_thread_record(void)
 {
     struct rft_thread *t = rft_self;
@@ -66,10 +56,11 @@ struct rft_thread *rft_thread_record(void)
     }
     if (t != NULL) {
         t->now = rft_now_ms();
-        new_thread_identity(t);
+        t->native_id = (int)syscall(SYS_gettid);
+        rft_identity_begin(t);
     }
     pthread_mutex_unlock(&tracer.lock);
-    if (t == NULL) {
+    if (t == NULL || t->identity == NULL) {
         rft_stop_for_memory("a thread");
         return NULL;
     }
@@ -81,8 +72,8 @@ struct rft_thread *rft_thread_record(void)
     return t;
 }
 
-/* The thread ends: its record goes to the next thread that starts. Its sites
- * stay; the next thread becomes their owner, so that they keep one writer. */
+/* The thread ends: its record goes to the next thread that starts, its identity
+ * to the next one of its name. */
 void rft_thread_ended(struct rft_thread *t)
 {
     rft_self = NULL;
@@ -91,14 +82,8 @@ void rft_thread_ended(struct rft_thread *t)
     t->top = 0;
     t->tag++;
     t->interp = 0;
-    if (t->site_hash != NULL) {
-        rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
-    }
-    t->site_hash = NULL;
-    t->site_count = t->site_mask = 0;
     pthread_mutex_lock(&tracer.lock);
-    atomic_store(&t->ended, true);
-    rft_thread_define(t, rft_now_ms() + 1);
+    rft_identity_end(t, rft_now_ms());
     t->next_free = tracer.free_threads;
     tracer.free_threads = t;
     pthread_mutex_unlock(&tracer.lock);
@@ -312,7 +297,7 @@ static __attribute__((noinline)) void count_aged(struct rft_thread *t, struct rf
     if (bucket >= RFT_AGE_BUCKETS) {
         bucket = RFT_AGE_BUCKETS - 1;
     }
-    bool own = site->owner == t;
+    bool own = site->owner == t->identity;
     struct rft_ages *ages = ages_of(own ? &site->ages : &site->f_ages);
     if (ages == NULL) {
         rft_stop_for_memory("ages");
@@ -364,7 +349,7 @@ static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rf
 {
     struct rft_site *site = cohort->site;
     unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
-    if (site->owner == t) {
+    if (site->owner == t->identity) {
         if (bucket == 0) {
             bump(&site->at_once);
         } else {
@@ -482,6 +467,25 @@ static __attribute__((noinline)) int death_in_full(struct rft_thread *t, void *o
     return count_death(t, cohort, (uintptr_t)op, slot, bytes);
 }
 
+/* An open cohort of fine stamps, of this thread, born in this very millisecond. */
+static inline bool died_at_once(struct rft_thread *t, struct rft_site *site,
+                                struct rft_cohort *cohort, uint32_t slot)
+{
+    return (((uintptr_t)site->owner ^ (uintptr_t)t->identity) |
+            ((cohort->start + slot % RFT_STAMPS) ^ t->now) | cohort->shift |
+            atomic_load_explicit(&cohort->span, memory_order_relaxed)) == 0;
+}
+
+static __attribute__((noinline)) int count_bytes(void *op, struct rft_site *site)
+{
+    uint64_t bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
+    atomic_store_explicit(
+        &site->dead_bytes,
+        atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
+        memory_order_relaxed);
+    return 0;
+}
+
 /* Budget: 35 instructions for an object of fixed size that dies at once, with
  * no stack frame: everything else is a jump to one of the functions above. */
 static __attribute__((noinline)) int on_death(void *op)
@@ -508,25 +512,84 @@ static __attribute__((noinline)) int on_death(void *op)
     atomic_store_explicit(place, 0, memory_order_relaxed);
     struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
     struct rft_site *site = cohort->site;
-    /* An open cohort of fine stamps, born in this very millisecond. */
-    if (site->flags != 0 || site->owner != t || cohort->shift != 0 ||
-        cohort->start + slot % RFT_STAMPS != t->now ||
-        cohort->span != 0) {
+    if (!died_at_once(t, site, cohort, slot) || site->flags & ~RFT_SITE_VARSIZE) {
         return death_in_full(t, op, slot, cohort);
     }
     bump(&site->at_once);
     cohort->deaths++;
-    return 0;
+    return site->flags == 0 ? 0 : count_bytes(op, site);
 }
 
-static __attribute__((noinline)) int on_birth_tags(void *op)
-{
-    return on_birth(op, HOT_TAGS);
-}
-
+/* Any birth, on any CPython. */
 static __attribute__((noinline)) int on_birth_any(void *op)
 {
     return on_birth(op, HOT_ANY);
+}
+
+/* The usual birth: 80 instructions, with HOT_TAGS known when this is compiled.
+ * Whatever is out of the ordinary jumps to on_birth_any(), which starts anew: up
+ * to the slot of the live map nothing is done that may not be done twice. The
+ * calls in the middle leave only `op` and `t` to be kept in registers. */
+static __attribute__((noinline)) int on_birth_tags(char *op)
+{
+    const struct hot hot = HOT_TAGS;
+    struct rft_thread *t = rft_self;
+    if (__builtin_expect(t == NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
+                         0)) {
+        return on_birth_any(op);
+    }
+    char *tstate = tracer.py.thread_state();
+    uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
+    if (__builtin_expect(((uintptr_t)tstate ^ (uintptr_t)t->tstate) | (epoch ^ t->epoch) | t->muted,
+                         0)) {
+        return on_birth_any(op);
+    }
+    int32_t left = atomic_load_explicit(&t->countdown, memory_order_relaxed) - 1;
+    atomic_store_explicit(&t->countdown, left, memory_order_relaxed);
+    if (__builtin_expect(left < 0, 0)) {
+        return on_birth_any(op);
+    }
+    if (__builtin_expect(tstate == NULL, 0)) {
+        return on_birth_any(op);
+    }
+    uintptr_t frame;
+    memcpy(&frame, tstate + hot.thread_frame, sizeof frame);
+    if (__builtin_expect(frame != t->top, 0) || __builtin_expect(frame == 0, 0) ||
+        __builtin_expect(!rft_frame_is_tagged_at(frame, hot.frame_owner), 0)) {
+        rft_chain_resolve(t, frame);
+        frame = t->top;
+        if (__builtin_expect(frame == 0, 0)) {
+            return on_birth_any(op);
+        }
+    }
+    uintptr_t instr;
+    memcpy(&instr, (char *)frame + hot.frame_instr, sizeof instr);
+    void *type;
+    memcpy(&type, op + hot.object_type, sizeof type);
+    struct rft_site_entry *entry = site_entry(t, instr, type);
+    if (__builtin_expect((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
+                             ((uintptr_t)entry->type ^ (uintptr_t)type), 0)) {
+        return on_birth_any(op);
+    }
+    struct rft_site *site = entry->site;
+    uintptr_t region = ((uintptr_t)op >> 20) + 1;
+    struct rft_leaf_entry *leaf = &t->leaves[region % RFT_LEAF_CACHE];
+    if (__builtin_expect(leaf->region != region, 0)) {
+        return on_birth_any(op);
+    }
+    _Atomic uint32_t *slot = &leaf->leaf[((uintptr_t)op >> 4) % RFT_LEAF_SLOTS];
+    uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
+    uint32_t stamp = (t->now - site->cohort_start) >> site->shift;
+    uint32_t base = site->slot_base;
+    if (__builtin_expect(stamp >= RFT_STAMPS, 0) || __builtin_expect(base == 0, 0) ||
+        __builtin_expect(before != 0, 0)) {
+        return on_birth_any(op);
+    }
+    atomic_store_explicit(slot, base | stamp, memory_order_relaxed);
+    bump(&site->births);
+    site->last_birth = (uint32_t)((uintptr_t)op >> 4);
+    return 0;
 }
 
 #ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
@@ -570,13 +633,11 @@ void rft_tracer_reset_after_fork(void)
     for (struct rft_thread *t = tracer.threads, *next; t != NULL; t = next) {
         next = t->next;
         rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
-        if (t->site_hash != NULL) {
-            rft_pages_free(t->site_hash, (t->site_mask + 1) * sizeof(struct rft_site *));
-        }
         if (t != self) {
             rft_pages_free(t, sizeof *t);
         }
     }
+    rft_identities_reset();
     tracer.threads = tracer.free_threads = NULL;
     rft_self = NULL;
     if (self != NULL) {

@@ -48,7 +48,7 @@ struct rft_site;
 struct rft_cohort {
     struct rft_site *site;
     uint32_t start;              /* ms since the trace began */
-    uint32_t span;               /* ms, set when the cohort is closed; 0: open */
+    _Atomic uint32_t span;       /* ms, set when the cohort is closed; 0: open */
     uint32_t deaths;             /* by the site's own thread while it is open */
     /* Objects that have yet to die, once it is closed; while it is open, minus
      * the deaths by other threads. The death that brings it to 0 is the last
@@ -77,7 +77,7 @@ struct rft_site {
     uint32_t slot_base;          /* current cohort << STAMP_BITS; 0: none yet */
     uint32_t cohort_start;
     uint32_t last_birth;         /* low bits of (address >> 4) of the newest object */
-    struct rft_thread *owner;
+    struct rft_identity *owner;
     _Atomic uint64_t dead_bytes;
     _Atomic uint32_t at_once;
     uint32_t fixed_size;         /* bytes of one instance, without its variable part */
@@ -131,6 +131,21 @@ struct rft_leaf_entry {
     _Atomic uint32_t *leaf;
 };
 
+/* A thread as the trace knows it, with its sites. A server that starts a thread
+ * for each request would have as many as requests; so when a thread ends, the
+ * next one of the same name, numbers that threading gave apart, takes over its
+ * identity. One thread at a time holds it: its sites have one writer. Handed on
+ * under tracer.lock. */
+struct rft_identity {
+    uint32_t id;               /* thread id in the trace */
+    uint32_t name, start;      /* string id; ms */
+    uint64_t kind;             /* hash of the name without numbers; 0: unnamed */
+    struct rft_site **site_hash;
+    uint32_t site_mask, site_count;
+    struct rft_identity *next; /* all */
+    struct rft_identity *next_free;
+};
+
 enum {
     RFT_MUTED_OURS = 1,  /* they are our own, not the program's */
     RFT_MUTED_ENDED = 2, /* the interpreter had its census and is being torn down */
@@ -154,17 +169,14 @@ struct rft_thread {
     uint32_t positions[RFT_POSITIONS]; /* frame -> index in chain, without frame tags */
     uint32_t unchecked;        /* events since the whole chain was verified, without frame tags */
     uint32_t interp;           /* index of the current interpreter */
-    uint32_t id;               /* thread id in the trace */
+    struct rft_identity *identity; /* whose sites its births belong to */
+    struct rft_identity *unnamed;  /* its identity until its name is known */
     int native_id;
     bool named;
-    uint32_t name, start;      /* string id; ms */
-    struct rft_site **site_hash;
-    uint32_t site_mask, site_count;
     uint32_t free_cohorts;     /* list through rft_cohort.start, ids */
     /* counters, read by the ticker */
     _Atomic uint32_t events, unseen, inferred, dropped;
     uint32_t seen_unseen, seen_inferred, seen_dropped;
-    _Atomic bool ended;
     struct rft_thread *next;   /* all records; guarded by tracer.lock */
     struct rft_thread *next_free;
 };
@@ -203,6 +215,7 @@ struct rft_tracer {
 
     pthread_mutex_t lock;      /* guards what follows, and the tables of the rooms' files */
     struct rft_thread *threads, *free_threads;
+    struct rft_identity *identities, *free_identities;
     uint32_t thread_count, interp_count, site_count;
     /* definitions that the trace does not have yet */
     struct rft_buffer strings, codes, types, stacks, thread_records, interp_records, sites, losses;
@@ -235,6 +248,7 @@ void rft_chain_resolve(struct rft_thread *t, uintptr_t frame);
 uint32_t rft_chain_node(struct rft_thread *t, uint32_t index);
 
 /* codes.c: code objects, stack nodes, strings */
+uint64_t rft_string_hash(const char *bytes, size_t length); /* never 0 */
 uint32_t rft_string_id(const char *bytes, size_t length);
 uint32_t rft_node_child(struct rft_thread *t, uint32_t parent, uintptr_t frame, uintptr_t instr);
 bool rft_code_forget(void *code);   /* a code object died; true if it was known */
@@ -284,8 +298,10 @@ void rft_graves_each(void (*visit)(struct rft_grave *grave, void *arg), void *ar
 void rft_graves_reset(void);
 
 /* threads.c */
-void rft_thread_define(struct rft_thread *t, uint32_t end);
+void rft_identity_begin(struct rft_thread *t);             /* holds tracer.lock */
+void rft_identity_end(struct rft_thread *t, uint32_t now); /* holds tracer.lock */
 void rft_thread_name(struct rft_thread *t);
+void rft_identities_reset(void);
 
 /* tick.c: what happened since the last tick, as chunk payloads. */
 struct rft_definitions {
