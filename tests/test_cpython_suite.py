@@ -116,7 +116,7 @@ def test_cpythons_own_tests_are_not_disturbed(python, trace, read_report, tmp_pa
     if not FULL:
         for name in MODULES[module]:
             arguments += ["-m", name]
-    traced = trace(python, *arguments, cwd=tmp_path, timeout=1000)
+    traced = trace(python, *arguments, cwd=tmp_path, timeout=1000 if FULL else 120)
     if traced.status != 0 or FULL:
         untraced = subprocess.run(
             [str(python), *arguments],
