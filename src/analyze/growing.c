@@ -207,6 +207,22 @@ set_reached(const struct rft_profile *profile, double reached[RFT_WINDOWS])
     }
 }
 
+/* Each interpreter keeps the names of the last attributes that were looked up, in a
+ * table of 4,096 (Objects/typeobject.c, the method cache; interned strings do the
+ * same). A program that makes attribute names as it runs, as `getattr(self, "visit_" +
+ * kind)` does, leaves one here and there until its own are all there: strings, few
+ * of many. Only more than fit, or a site most of whose strings stay, is growth. */
+enum { METHOD_CACHE_NAMES = 4096 };
+static const double METHOD_CACHE_SHARE = 0.05;
+
+static bool
+fits_method_cache(const struct rft_model *model, uint32_t site, const struct rft_growth *growth)
+{
+    const char *type = model->types[model->sites[site].type].name;
+    return !strcmp(type, "str") && growth->grown < METHOD_CACHE_NAMES &&
+           growth->stays < METHOD_CACHE_SHARE;
+}
+
 /* The verdict of all processes on some sites. */
 static struct rft_error *
 judge(struct search *search, const uint32_t *sites, uint32_t count, struct rft_accused *ret)
@@ -234,6 +250,8 @@ judge(struct search *search, const uint32_t *sites, uint32_t count, struct rft_a
         }
         add_verdict(&ret->growth, &growth);
     }
+    if (ret->growth.kind >= RFT_GROWTH_SLOWING && fits_method_cache(model, sites[0], &ret->growth))
+        ret->growth.kind = RFT_GROWTH_SATURATED;
     return NULL;
 }
 
