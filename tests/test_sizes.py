@@ -1,7 +1,8 @@
 """Bytes of the living and of the dead are what sys.getsizeof says.
 
 Instances of Python classes also own the room for their attributes' values, which lies
-behind them and which sys.getsizeof leaves out: that is added. Its first byte is its
+behind them and which sys.getsizeof leaves out: that is added (not for subclasses of list,
+dict, set, str and bytearray, whose own buffers count). Its first byte is its
 capacity, which CPython makes smaller with each new instance of a class (_PyDictValues in
 pycore_dict.h, _PyInlineValuesSize in pycore_object.h)."""
 
@@ -75,7 +76,9 @@ sizes = {}
 
 def size(made):
     cls = type(made)
-    if not cls.__flags__ & 1 << 2:  # Py_TPFLAGS_INLINE_VALUES
+    # Subclasses of types that own a buffer are as big as sys.getsizeof says.
+    builtin = isinstance(made, (list, dict, set, str, bytearray))
+    if builtin or not cls.__flags__ & 1 << 2:  # Py_TPFLAGS_INLINE_VALUES
         return sys.getsizeof(made)
     capacity = ctypes.string_at(id(made) + cls.__basicsize__, 1)[0]
     return sys.getsizeof(made) + (capacity + 7) // 8 * 8 + (capacity + 1) * 8
