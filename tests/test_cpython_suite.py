@@ -97,9 +97,6 @@ MODULES = {
     "test_zlib": ALL,
 }
 
-# What the tests of a module do on purpose that a tracer can't count, and says so.
-INEXACT = {}
-
 SELECTED = [name for name, classes in MODULES.items() if FULL or classes is not None]
 
 
@@ -132,12 +129,29 @@ def test_cpythons_own_tests_are_not_disturbed(python, trace, read_report, tmp_pa
         ), said[-4000:].decode(errors="replace")
     # The sums are over all sites; to write out every site would take much longer.
     report = read_report(traced.path, options=["--top", "100"]).report
-    if module in INEXACT:
-        assert_balanced(report)
-    else:
-        assert_exact(report)
+    assert_exact(report)
     for path in traced.child_paths:
         assert_balanced(read_report(path, options=["--top", "100"]).report)
+
+
+LOSING = SELECTED if FULL else ["test_coroutines", "test_gc", "test_ordered_dict", "test_weakref"]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("module", LOSING)
+def test_a_cpython_that_loses_deaths_passes_too_and_losses_are_stated(
+    losing_python, trace, read_report, tmp_path, module
+):
+    if subprocess.run([losing_python, "-c", f"import test.{module}"], cwd=tmp_path).returncode:
+        pytest.skip(f"this CPython has no test.{module}")
+    traced = trace(
+        losing_python, "-m", "test", "-q", module, cwd=tmp_path, timeout=1000 if FULL else 120
+    )
+    assert traced.status == 0, traced.stdout[-4000:].decode(errors="replace")
+    report = read_report(traced.path, options=["--top", "100"]).report
+    assert report["exact"] is False
+    assert report["losses"]["inferred_deaths"] > 0
+    assert_balanced(report)
 
 
 def test_forty_modules_are_run():
