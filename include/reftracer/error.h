@@ -13,12 +13,12 @@ extern "C" {
 /* Codes are stable; the text is for people and may change. */
 enum rft_error_code {
     RFT_ERROR_NO_MEMORY = 1,
-    RFT_ERROR_OS = 2,        /* a system call failed; `os_errno` says which way */
-    RFT_ERROR_ARGUMENT = 3,  /* the caller passed something that makes no sense */
-    RFT_ERROR_NOT_TRACE = 4, /* the file is no trace: a directory, another format */
-    RFT_ERROR_EMPTY = 5,     /* the file has no bytes, or nothing after its header */
-    RFT_ERROR_NEWER = 6,     /* the trace needs a newer reader */
-    RFT_ERROR_DAMAGED = 7,   /* nothing of the trace could be read */
+    RFT_ERROR_OS = 2,          /* a system call failed; `os_errno` says which way */
+    RFT_ERROR_ARGUMENT = 3,    /* the caller passed something that makes no sense */
+    RFT_ERROR_NOT_TRACE = 4,   /* the file is no trace: a directory, another format */
+    RFT_ERROR_EMPTY = 5,       /* the file has no bytes, or nothing after its header */
+    RFT_ERROR_NEWER = 6,       /* the trace needs a newer reader */
+    RFT_ERROR_DAMAGED = 7,     /* nothing of the trace could be read */
     RFT_ERROR_INTERRUPTED = 8, /* the progress callback asked to stop */
 };
 

@@ -38,11 +38,11 @@ enum {
 /* The traced process. Times named `_ms` are milliseconds since the trace
  * started, in all of this header. */
 struct rft_trace_program {
-    uint32_t version;         /* PY_VERSION_HEX; 0 if the chunk was lost */
-    uint32_t flags;           /* RFT_PROGRAM_... */
+    uint32_t version; /* PY_VERSION_HEX; 0 if the chunk was lost */
+    uint32_t flags;   /* RFT_PROGRAM_... */
     uint64_t pid, parent_pid;
-    uint64_t start_ns;        /* wall clock, ns since 1970 */
-    uint64_t tick_ms;         /* interval between ticks */
+    uint64_t start_ns; /* wall clock, ns since 1970 */
+    uint64_t tick_ms;  /* interval between ticks */
     struct rft_string version_text, agent_version, executable, directory;
     const struct rft_string *arguments;
     size_t argument_count;
@@ -63,7 +63,7 @@ struct rft_trace_type {
 };
 
 struct rft_trace_stack {
-    uint32_t parent;      /* stack node, 0: this is the outermost frame */
+    uint32_t parent; /* stack node, 0: this is the outermost frame */
     uint32_t code;
     uint32_t instruction; /* code units + 1; 0: not known */
 };
@@ -122,8 +122,8 @@ struct rft_tick_site {
     uint32_t site;
     uint32_t age_count;
     uint64_t births;
-    uint64_t at_once;    /* deaths with age bucket 0 */
-    uint64_t deaths;     /* all of them, `at_once` included */
+    uint64_t at_once; /* deaths with age bucket 0 */
+    uint64_t deaths;  /* all of them, `at_once` included */
     uint64_t dead_bytes;
     const struct rft_tick_age *ages; /* age_count of them, bucket 0 left out */
     /* Deaths of earlier ticks, or of this one, to be taken back: `__del__` brought
@@ -135,7 +135,7 @@ struct rft_tick_site {
 
 struct rft_tick {
     uint64_t time_ms;
-    uint64_t unseen_births;   /* deaths of objects never seen born */
+    uint64_t unseen_births; /* deaths of objects never seen born */
     uint64_t inferred_deaths;
     uint64_t dropped_births;
     /* Ascending by site. A tick of many sites comes in several pieces with the same
@@ -145,7 +145,7 @@ struct rft_tick {
 };
 
 struct rft_cohort {
-    uint64_t birth_ms;    /* born in [birth_ms, birth_ms + length_ms] */
+    uint64_t birth_ms; /* born in [birth_ms, birth_ms + length_ms] */
     uint64_t length_ms;
     uint64_t survivors, bytes;
 };
@@ -161,7 +161,7 @@ struct rft_census_site {
 struct rft_census {
     uint32_t kind; /* enum rft_census_kind */
     uint64_t time_ms;
-    uint32_t interpreter; /* trace's interpreter id, 0: all */
+    uint32_t interpreter;                /* trace's interpreter id, 0: all */
     const struct rft_census_site *sites; /* ascending by site */
     size_t site_count;
 };
@@ -206,9 +206,9 @@ void rft_trace_destroy(struct rft_trace *trace);
 const struct rft_trace_program *rft_trace_program(const struct rft_trace *trace);
 const struct rft_trace_damage *rft_trace_damage(const struct rft_trace *trace);
 const struct rft_trace_end *rft_trace_end(const struct rft_trace *trace);
-uint64_t rft_trace_size(const struct rft_trace *trace);    /* bytes read */
-uint64_t rft_trace_last_ms(const struct rft_trace *trace); /* latest time in any chunk */
-uint32_t rft_trace_writer_pid(const struct rft_trace *trace);    /* from the file header */
+uint64_t rft_trace_size(const struct rft_trace *trace);           /* bytes read */
+uint64_t rft_trace_last_ms(const struct rft_trace *trace);        /* latest time in any chunk */
+uint32_t rft_trace_writer_pid(const struct rft_trace *trace);     /* from the file header */
 uint32_t rft_trace_format_version(const struct rft_trace *trace); /* the writer's */
 
 struct rft_string rft_trace_string(const struct rft_trace *trace, uint32_t id);

@@ -16,21 +16,21 @@
 
 /* What `reftracer run` asked for, from the environment. Set once. */
 struct rft_config {
-    char output[4096];   /* absolute path of the first process's trace */
-    char status[4096];   /* file for notes to `reftracer run`; empty: none */
-    bool children;       /* trace forked children and exec'd Pythons */
-    bool collect;        /* run the cycle collector before the last census */
-    bool main_process;   /* this is the command that `reftracer run` started */
+    char output[4096]; /* absolute path of the first process's trace */
+    char status[4096]; /* file for notes to `reftracer run`; empty: none */
+    bool children;     /* trace forked children and exec'd Pythons */
+    bool collect;      /* run the cycle collector before the last census */
+    bool main_process; /* this is the command that `reftracer run` started */
 };
 extern struct rft_config rft_config;
 
 /* slot.c */
-bool rft_slot_take(void);            /* needs the GIL; false: refused, exception cleared */
-void rft_slot_check(uint32_t now);   /* any thread */
+bool rft_slot_take(void);          /* needs the GIL; false: refused, exception cleared */
+void rft_slot_check(uint32_t now); /* any thread */
 void rft_slot_release(void);
 
 /* record.c: all but rft_record_begin take the record's own lock. */
-bool rft_record_begin(bool forked);  /* prepares; claims the file at once unless forked */
+bool rft_record_begin(bool forked); /* prepares; claims the file at once unless forked */
 void rft_record_tick(uint32_t now, bool at_most_if_due);
 void rft_record_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp);
 void rft_record_mark(const char *label);
@@ -49,7 +49,7 @@ void rft_ticker_on_clock(uint32_t now);
 
 /* fork.c */
 void rft_fork_prepare_handlers(void);
-void rft_fork_in_child(void);        /* the child's first event */
+void rft_fork_in_child(void); /* the child's first event */
 
 /* hooks.c */
 bool rft_hooks_install(void);
@@ -64,10 +64,10 @@ void rft_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void rft_watch_thread_end(struct rft_thread *t);
 
 /* leave.c */
-void rft_leave_set_pid(void);        /* this process is the one to look after */
+void rft_leave_set_pid(void); /* this process is the one to look after */
 
 /* preload.c */
-void rft_tracer_set_clock(void);     /* the trace's time begins now */
+void rft_tracer_set_clock(void); /* the trace's time begins now */
 void *rft_symbol(const char *name);
 
 #endif

@@ -107,8 +107,7 @@ static void *on_exit_of_interpreter(void *self, void *arguments)
     if (atomic_load(&tracer.state) == RFT_FORKED) {
         rft_fork_in_child();
     }
-    struct rft_thread *t =
-        atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
+    struct rft_thread *t = atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
     if (t != NULL && tstate != NULL) {
         if (rft_config.collect) {
             collect(tstate);
@@ -127,8 +126,7 @@ static void *on_exit_of_interpreter(void *self, void *arguments)
     return py.none;
 }
 
-static struct method exit_method = {"_reftracer_census", on_exit_of_interpreter, METH_NOARGS,
-                                    NULL};
+static struct method exit_method = {"_reftracer_census", on_exit_of_interpreter, METH_NOARGS, NULL};
 
 /* Registers the callback with this interpreter's atexit; false: too early. */
 static bool register_exit(void)
@@ -141,9 +139,12 @@ static bool register_exit(void)
     if (!done) {
         py.clear_error();
     }
-    if (result != NULL) py.decref(result);
-    if (function != NULL) py.decref(function);
-    if (atexit_module != NULL) py.decref(atexit_module);
+    if (result != NULL)
+        py.decref(result);
+    if (function != NULL)
+        py.decref(function);
+    if (atexit_module != NULL)
+        py.decref(atexit_module);
     return done;
 }
 
@@ -260,8 +261,7 @@ static void start_or_register(const char *event, void *tstate)
         renew_hook();
         start();
     }
-    struct rft_thread *t =
-        atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
+    struct rft_thread *t = atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
     void *interpreter = interpreter_of(tstate);
     if (t != NULL && find(interpreter) < 0 &&
         (rft_is_main_interpreter(tstate) || strcmp(event, "import") == 0)) {
@@ -287,7 +287,8 @@ static int on_audit(const char *event, void *arguments, void *data)
         return 0;
     }
     void *tstate = tracer.py.thread_state();
-    if (tstate == NULL || atomic_load_explicit(&tracer.state, memory_order_relaxed) == RFT_STOPPED) {
+    if (tstate == NULL ||
+        atomic_load_explicit(&tracer.state, memory_order_relaxed) == RFT_STOPPED) {
         return 0;
     }
     if (event[0] == 'c' && strcmp(event, "cpython.PyInterpreterState_Clear") == 0) {

@@ -57,7 +57,8 @@ static void leave_environment(void)
 
 static void refuse(const char *reason)
 {
-    const char *(*get_version)(void) = (const char *(*)(void))(uintptr_t)rft_symbol("Py_GetVersion");
+    const char *(*get_version)(void) =
+        (const char *(*)(void))(uintptr_t)rft_symbol("Py_GetVersion");
     char version[64] = "?";
     if (get_version != NULL) {
         snprintf(version, sizeof version, "%.60s", get_version());
@@ -113,6 +114,8 @@ static const char *find_cpython(void)
         }
         memcpy(symbols[i].place, &symbol, sizeof symbol);
     }
+    void *visit = rft_symbol("PyUnstable_GC_VisitObjects");
+    memcpy(&tracer.py.visit_gc_objects, &visit, sizeof visit);
     return rft_layout_parse(tracer.py.runtime, 1024, &tracer.layout);
 }
 

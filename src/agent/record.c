@@ -19,12 +19,12 @@ enum { TICK_BUDGET = 2 << 20, TICK_LARGE = 64 << 20 };
 enum { TICK_COST = 50 };
 
 static struct {
-    pthread_mutex_t lock;   /* guards what follows; taken before tracer.lock */
-    bool forked;            /* this process was forked from a traced one */
+    pthread_mutex_t lock; /* guards what follows; taken before tracer.lock */
+    bool forked;          /* this process was forked from a traced one */
     bool begun, ended;
     struct rft_writer writer;
     uint64_t wall_ns;
-    uint64_t tick_bytes;    /* since the interval was last doubled */
+    uint64_t tick_bytes;                  /* since the interval was last doubled */
     _Atomic uint32_t interval, last_tick; /* ms */
 } record = {.lock = PTHREAD_MUTEX_INITIALIZER, .writer = {.fd = -1}};
 
@@ -35,8 +35,9 @@ static void stop(int error, const char *doing)
         return;
     }
     record.ended = true;
-    rft_say("stopped tracing process %d: %s %s: %s; the program goes on, the trace is good up to here",
-            (int)getpid(), doing, record.writer.path, strerror(error));
+    rft_say(
+        "stopped tracing process %d: %s %s: %s; the program goes on, the trace is good up to here",
+        (int)getpid(), doing, record.writer.path, strerror(error));
     rft_status("stopped %d %s %s: %s", (int)getpid(), doing, record.writer.path, strerror(error));
 }
 
@@ -87,7 +88,8 @@ static void text(struct rft_buffer *to, const char *value)
 
 static void program_chunk(struct rft_buffer *to)
 {
-    const char *(*get_version)(void) = (const char *(*)(void))(uintptr_t)rft_symbol("Py_GetVersion");
+    const char *(*get_version)(void) =
+        (const char *(*)(void))(uintptr_t)rft_symbol("Py_GetVersion");
     char path[4096];
     rft_buffer_varint(to, tracer.layout.version);
     rft_buffer_varint(to, (tracer.layout.free_threaded ? 1u : 0) |

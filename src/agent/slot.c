@@ -17,11 +17,11 @@ struct slot {
 };
 
 static struct {
-    struct slot *place;              /* in _PyRuntime; NULL: not found */
-    _Atomic(rft_callback) foreign;   /* the tool behind us, or NULL */
+    struct slot *place;            /* in _PyRuntime; NULL: not found */
+    _Atomic(rft_callback) foreign; /* the tool behind us, or NULL */
     void *_Atomic foreign_data;
-    uint32_t last_good;              /* ms; when the slot was last seen to be ours */
-    uint32_t retaken, window;        /* how often in the current second */
+    uint32_t last_good;       /* ms; when the slot was last seen to be ours */
+    uint32_t retaken, window; /* how often in the current second */
     bool given_up;
 } slot;
 
@@ -116,9 +116,8 @@ void rft_slot_check(uint32_t now)
     if (atomic_compare_exchange_strong(&slot.place->function, &found, ours)) {
         uint32_t gap = now - slot.last_good;
         rft_loss(RFT_LOSS_SLOT_GAP, slot.last_good, gap > 0 ? gap : 1, 1,
-                 !passing
-                     ? "another tool had removed the tracer (tracemalloc.stop() does)"
-                     : "another tool had taken the tracer's place (tracemalloc.start() does)");
+                 !passing ? "another tool had removed the tracer (tracemalloc.stop() does)"
+                          : "another tool had taken the tracer's place (tracemalloc.start() does)");
         slot.last_good = now;
     }
 }

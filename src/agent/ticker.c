@@ -7,8 +7,8 @@
  * blocks all signals, never takes a GIL, and the program goes on without it
  * where no thread can be made: then ticks are written by the traced threads. */
 #include <errno.h>
-#include <linux/futex.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -23,10 +23,10 @@ enum { LOOK_MS = 10, LOOK_IDLE_MS = 100, RESTART_MS = 50, STACK = 128 * 1024 };
 
 static struct {
     _Atomic bool running;
-    _Atomic uint32_t stop;        /* a futex */
-    _Atomic uint32_t restart_at;  /* ms; 0: not to be restarted */
+    _Atomic uint32_t stop;       /* a futex */
+    _Atomic uint32_t restart_at; /* ms; 0: not to be restarted */
     pthread_t thread;
-    _Atomic bool failed;          /* no thread could be made */
+    _Atomic bool failed; /* no thread could be made */
 } ticker;
 
 /* Makes each thread read the clock at its next event. Returns whether anything

@@ -8,8 +8,7 @@
 
 /* Time 0 is the earliest start of a process. A process without a start (its
  * PROGRAM chunk was lost) counts as started then. */
-static void
-place_in_time(struct rft_model *model)
+static void place_in_time(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     uint64_t first_ns = 0;
@@ -34,8 +33,7 @@ place_in_time(struct rft_model *model)
             store->processes.items[store->losses.items[i].process].offset_ms;
 }
 
-static uint64_t
-from_wall(const struct rft_model *model, uint64_t wall_ms)
+static uint64_t from_wall(const struct rft_model *model, uint64_t wall_ms)
 {
     uint64_t start_ms = model->start_ns / 1000000;
     if (wall_ms == RFT_NEVER)
@@ -43,8 +41,7 @@ from_wall(const struct rft_model *model, uint64_t wall_ms)
     return wall_ms > start_ms ? wall_ms - start_ms : 0;
 }
 
-static void
-place_threads_in_time(struct rft_model *model)
+static void place_threads_in_time(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     for (size_t i = 0; i < store->threads.count; i++) {
@@ -61,8 +58,7 @@ place_threads_in_time(struct rft_model *model)
 
 /* --- the timeline ------------------------------------------------------------------------- */
 
-static struct rft_error *
-build_timeline(struct rft_model *model)
+static struct rft_error *build_timeline(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     rft_curve_points points = {0};
@@ -108,8 +104,7 @@ no_memory:
 
 /* The peak of a site that several curves make up: the sum of their peaks is only a
  * bound. */
-static struct rft_error *
-find_peak(struct rft_model *model, struct rft_site *site)
+static struct rft_error *find_peak(struct rft_model *model, struct rft_site *site)
 {
     struct rft_model_store *store = model->store;
     rft_curve_points points = {0};
@@ -137,8 +132,7 @@ struct order {
     uint32_t site;
 };
 
-static int
-by_live_bytes(const void *a, const void *b)
+static int by_live_bytes(const void *a, const void *b)
 {
     const struct order *x = a, *y = b;
     if (x->live_bytes != y->live_bytes)
@@ -149,8 +143,7 @@ by_live_bytes(const void *a, const void *b)
 }
 
 /* Sites in the order that reports want, each with its parts beside one another. */
-static bool
-order_sites(struct rft_model_store *store)
+static bool order_sites(struct rft_model_store *store)
 {
     static uint64_t no_ages[RFT_AGE_BUCKETS];
     size_t count = store->sites.count;
@@ -191,8 +184,7 @@ order_sites(struct rft_model_store *store)
     return true;
 }
 
-static struct rft_error *
-add_up(struct rft_model *model)
+static struct rft_error *add_up(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     struct rft_totals *totals = &model->totals;
@@ -225,10 +217,10 @@ add_up(struct rft_model *model)
     return NULL;
 }
 
-/* --- all --------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------
+ */
 
-static void
-publish(struct rft_model *model)
+static void publish(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     model->processes = store->processes.items;
@@ -255,8 +247,7 @@ publish(struct rft_model *model)
     model->mark_count = store->marks.count;
 }
 
-struct rft_error *
-rft_build(struct rft_model *model)
+struct rft_error *rft_build(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     place_in_time(model);

@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-static int
-by_count(const void *a, const void *b)
+static int by_count(const void *a, const void *b)
 {
     const struct rft_churn_row *x = a, *y = b;
     if (x->died_at_once != y->died_at_once)
@@ -13,8 +12,7 @@ by_count(const void *a, const void *b)
     return (x->site > y->site) - (x->site < y->site);
 }
 
-static int
-by_bytes(const void *a, const void *b)
+static int by_bytes(const void *a, const void *b)
 {
     const struct rft_churn_row *x = a, *y = b;
     if (x->bytes != y->bytes)
@@ -22,9 +20,8 @@ by_bytes(const void *a, const void *b)
     return by_count(a, b);
 }
 
-struct rft_error *
-rft_churn(const struct rft_model *model, enum rft_churn_order order, struct rft_churn_row **ret,
-          size_t *ret_count)
+struct rft_error *rft_churn(const struct rft_model *model, enum rft_churn_order order,
+                            struct rft_churn_row **ret, size_t *ret_count)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < model->site_count; i++)

@@ -16,8 +16,8 @@ struct rft_curve_block {
     unsigned char bytes[];
 };
 
-static struct rft_curve_block *
-add_block(struct rft_curve *curve, struct rft_arena *arena, size_t needed)
+static struct rft_curve_block *add_block(struct rft_curve *curve, struct rft_arena *arena,
+                                         size_t needed)
 {
     size_t capacity = curve->last ? 2 * (size_t)curve->last->capacity : FIRST_BLOCK;
     if (capacity > LARGEST_BLOCK)
@@ -36,8 +36,7 @@ add_block(struct rft_curve *curve, struct rft_arena *arena, size_t needed)
     return block;
 }
 
-bool
-rft_curve_add(struct rft_curve *curve, struct rft_arena *arena, struct rft_curve_point point)
+bool rft_curve_add(struct rft_curve *curve, struct rft_arena *arena, struct rft_curve_point point)
 {
     unsigned char bytes[POINT_MAX];
     uint64_t later = point.time_ms > curve->last_ms ? point.time_ms - curve->last_ms : 0;
@@ -57,8 +56,7 @@ rft_curve_add(struct rft_curve *curve, struct rft_arena *arena, struct rft_curve
     return true;
 }
 
-bool
-rft_curve_points_of(const struct rft_curve *curve, uint64_t offset_ms, rft_curve_points *to)
+bool rft_curve_points_of(const struct rft_curve *curve, uint64_t offset_ms, rft_curve_points *to)
 {
     for (; curve; curve = curve->next) {
         if (!rft_vec_reserve(to, curve->steps))
@@ -78,15 +76,13 @@ rft_curve_points_of(const struct rft_curve *curve, uint64_t offset_ms, rft_curve
     return true;
 }
 
-static int
-by_time(const void *a, const void *b)
+static int by_time(const void *a, const void *b)
 {
     const struct rft_curve_point *x = a, *y = b;
     return (x->time_ms > y->time_ms) - (x->time_ms < y->time_ms);
 }
 
-void
-rft_curve_sort(rft_curve_points *points)
+void rft_curve_sort(rft_curve_points *points)
 {
     size_t count = points->count;
     bool sorted = true;

@@ -31,13 +31,11 @@ typedef RFT_VEC(struct rft_curve_point) rft_curve_points;
 
 /* Add a point; times before the last one count as that one. False without
  * memory. */
-bool rft_curve_add(struct rft_curve *curve, struct rft_arena *arena,
-                   struct rft_curve_point point);
+bool rft_curve_add(struct rft_curve *curve, struct rft_arena *arena, struct rft_curve_point point);
 
 /* Append the points of a curve and of those behind it (`next`), `offset_ms` later.
  * The points of one curve ascend, those of several follow one another. */
-bool rft_curve_points_of(const struct rft_curve *curve, uint64_t offset_ms,
-                         rft_curve_points *to);
+bool rft_curve_points_of(const struct rft_curve *curve, uint64_t offset_ms, rft_curve_points *to);
 
 /* Sort by time and add up points of the same time. */
 void rft_curve_sort(rft_curve_points *points);

@@ -20,8 +20,7 @@ struct place {
 
 typedef RFT_VEC(struct place) places;
 
-static void
-add_counts(struct rft_diff_counts *to, const struct rft_diff_counts *from)
+static void add_counts(struct rft_diff_counts *to, const struct rft_diff_counts *from)
 {
     to->births += from->births;
     to->deaths += from->deaths;
@@ -30,8 +29,7 @@ add_counts(struct rft_diff_counts *to, const struct rft_diff_counts *from)
     to->died_at_once += from->died_at_once;
 }
 
-static struct rft_diff_counts
-counts_of(const struct rft_site *site)
+static struct rft_diff_counts counts_of(const struct rft_site *site)
 {
     return (struct rft_diff_counts){
         .births = site->births,
@@ -43,8 +41,7 @@ counts_of(const struct rft_site *site)
 }
 
 /* Hashes of each stack, outermost frame first: nodes come after their parents. */
-static uint64_t *
-hash_stacks(const struct rft_model *model, bool lines)
+static uint64_t *hash_stacks(const struct rft_model *model, bool lines)
 {
     uint64_t *hashes = malloc(((size_t)model->stack_count + 1) * sizeof(*hashes));
     if (!hashes)
@@ -60,8 +57,7 @@ hash_stacks(const struct rft_model *model, bool lines)
     return hashes;
 }
 
-static bool
-collect(const struct rft_model *model, places *to)
+static bool collect(const struct rft_model *model, places *to)
 {
     uint64_t *exact = hash_stacks(model, true), *rough = hash_stacks(model, false);
     struct rft_index index = {0};
@@ -96,15 +92,14 @@ collect(const struct rft_model *model, places *to)
 }
 
 /* Finds for each place of `a` one of `b` that no other has taken. */
-static bool
-match(places *a, places *b, bool rough, struct rft_diff *diff)
+static bool match(places *a, places *b, bool rough, struct rft_diff *diff)
 {
     struct rft_index index = {0};
     bool there = true;
     for (size_t i = 0; i < b->count && there; i++) {
         if (!b->items[i].matched)
-            there = rft_index_add(&index, rough ? b->items[i].rough : b->items[i].exact,
-                                  (uint32_t)i);
+            there =
+                rft_index_add(&index, rough ? b->items[i].rough : b->items[i].exact, (uint32_t)i);
     }
     for (size_t i = 0; i < a->count && there; i++) {
         struct place *place = &a->items[i];
@@ -131,8 +126,7 @@ match(places *a, places *b, bool rough, struct rft_diff *diff)
     return there;
 }
 
-static void
-add_unmatched(const places *a, const places *b, struct rft_diff *diff)
+static void add_unmatched(const places *a, const places *b, struct rft_diff *diff)
 {
     for (size_t i = 0; i < a->count; i++) {
         if (!a->items[i].matched)
@@ -146,8 +140,8 @@ add_unmatched(const places *a, const places *b, struct rft_diff *diff)
     }
 }
 
-static bool
-add_types(const places *from, bool second, struct rft_index *index, struct rft_diff *diff)
+static bool add_types(const places *from, bool second, struct rft_index *index,
+                      struct rft_diff *diff)
 {
     for (size_t i = 0; i < from->count; i++) {
         const struct place *place = &from->items[i];
@@ -168,16 +162,14 @@ add_types(const places *from, bool second, struct rft_index *index, struct rft_d
     return true;
 }
 
-static uint64_t
-distance(uint64_t a, uint64_t b)
+static uint64_t distance(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : b - a;
 }
 
 /* Larger differences first. */
-static int
-compare(const struct rft_diff_counts *xa, const struct rft_diff_counts *xb,
-        const struct rft_diff_counts *ya, const struct rft_diff_counts *yb)
+static int compare(const struct rft_diff_counts *xa, const struct rft_diff_counts *xb,
+                   const struct rft_diff_counts *ya, const struct rft_diff_counts *yb)
 {
     uint64_t x = distance(xa->live_bytes, xb->live_bytes);
     uint64_t y = distance(ya->live_bytes, yb->live_bytes);
@@ -192,8 +184,7 @@ compare(const struct rft_diff_counts *xa, const struct rft_diff_counts *xb,
     return (x < y) - (x > y);
 }
 
-static int
-by_site_difference(const void *a, const void *b)
+static int by_site_difference(const void *a, const void *b)
 {
     const struct rft_diff_site *x = a, *y = b;
     int order = compare(&x->a, &x->b, &y->a, &y->b);
@@ -204,16 +195,15 @@ by_site_difference(const void *a, const void *b)
     return (x->a_site > y->a_site) - (x->a_site < y->a_site);
 }
 
-static int
-by_type_difference(const void *a, const void *b)
+static int by_type_difference(const void *a, const void *b)
 {
     const struct rft_diff_type *x = a, *y = b;
     int order = compare(&x->a, &x->b, &y->a, &y->b);
     return order ? order : strcmp(x->name, y->name);
 }
 
-struct rft_error *
-rft_diff_init(const struct rft_model *a, const struct rft_model *b, struct rft_diff *ret)
+struct rft_error *rft_diff_init(const struct rft_model *a, const struct rft_model *b,
+                                struct rft_diff *ret)
 {
     places in_a = {0}, in_b = {0};
     struct rft_index types = {0};
@@ -241,8 +231,7 @@ rft_diff_init(const struct rft_model *a, const struct rft_model *b, struct rft_d
     return rft_error_no_memory();
 }
 
-void
-rft_diff_deinit(struct rft_diff *diff)
+void rft_diff_deinit(struct rft_diff *diff)
 {
     free(diff->sites);
     free(diff->types);

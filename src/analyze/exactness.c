@@ -20,8 +20,7 @@ static const struct lossy_release lossy_releases[] = {
      "CPython 3.15.0 does not report deaths of deeply nested objects (gh-156371)"},
 };
 
-static const char *
-lossy_release(uint32_t version)
+static const char *lossy_release(uint32_t version)
 {
     for (size_t i = 0; i < sizeof lossy_releases / sizeof *lossy_releases; i++) {
         if (version >= lossy_releases[i].from && version < lossy_releases[i].to)
@@ -32,8 +31,7 @@ lossy_release(uint32_t version)
 
 /* --- one file --------------------------------------------------------------------------------- */
 
-static void
-count_loss(struct rft_losses *losses, const struct rft_trace_loss *loss)
+static void count_loss(struct rft_losses *losses, const struct rft_trace_loss *loss)
 {
     switch (loss->kind) {
     case RFT_LOSS_SLOT_GAP:
@@ -60,15 +58,13 @@ count_loss(struct rft_losses *losses, const struct rft_trace_loss *loss)
     }
 }
 
-static bool
-warn(struct rft_model_store *store, const char *text)
+static bool warn(struct rft_model_store *store, const char *text)
 {
     return text && rft_vec_push(&store->warnings, text);
 }
 
-static bool
-warn_of_file(struct rft_model_store *store, const struct rft_process *process,
-             const struct rft_trace *trace)
+static bool warn_of_file(struct rft_model_store *store, const struct rft_process *process,
+                         const struct rft_trace *trace)
 {
     const struct rft_trace_damage *damage = rft_trace_damage(trace);
     bool damaged = damage->bad_chunks || damage->lost_chunks;
@@ -86,17 +82,17 @@ warn_of_file(struct rft_model_store *store, const struct rft_process *process,
                                       process->path, damage->cut_bytes)))
         return false;
     if (damage->unknown_chunks &&
-        !warn(store, rft_store_format(store,
-                                      "%s has %" PRIu64 " records of a kind that this reftracer does "
-                                      "not know; a newer one shows more",
-                                      process->path, damage->unknown_chunks)))
+        !warn(store,
+              rft_store_format(store,
+                               "%s has %" PRIu64 " records of a kind that this reftracer does "
+                               "not know; a newer one shows more",
+                               process->path, damage->unknown_chunks)))
         return false;
     return true;
 }
 
-struct rft_error *
-rft_exactness_file(struct rft_model *model, uint32_t process, const struct rft_trace *trace,
-                   const struct rft_intake *intake)
+struct rft_error *rft_exactness_file(struct rft_model *model, uint32_t process,
+                                     const struct rft_trace *trace, const struct rft_intake *intake)
 {
     struct rft_model_store *store = model->store;
     struct rft_losses *losses = &model->losses;
@@ -129,20 +125,19 @@ rft_exactness_file(struct rft_model *model, uint32_t process, const struct rft_t
         count_loss(losses, &known[i]);
     }
     return warn_of_file(store, &store->processes.items[process], trace) ? NULL
-                                                                       : rft_error_no_memory();
+                                                                        : rft_error_no_memory();
 }
 
-/* --- the verdict on exactness -------------------------------------------------------------------- */
+/* --- the verdict on exactness --------------------------------------------------------------------
+ */
 
-static bool
-add_reason(struct rft_model_store *store, const char *text)
+static bool add_reason(struct rft_model_store *store, const char *text)
 {
     return text && rft_vec_push(&store->reasons, (struct rft_inexact_reason){text});
 }
 
 /* Each lossy release once, however many processes ran it. */
-static bool
-add_releases(struct rft_model *model)
+static bool add_releases(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     const char *said[sizeof lossy_releases / sizeof *lossy_releases] = {0};
@@ -156,7 +151,8 @@ add_releases(struct rft_model *model)
             continue;
         said[said_count++] = why;
         uint64_t found = model->losses.inferred_deaths + model->losses.stale;
-        if (!add_reason(store, rft_store_format(store, "%s: %" PRIu64
+        if (!add_reason(store, rft_store_format(store,
+                                                "%s: %" PRIu64
                                                 " such deaths were found out, there may be more",
                                                 why, found)))
             return false;
@@ -164,8 +160,7 @@ add_releases(struct rft_model *model)
     return true;
 }
 
-struct rft_error *
-rft_exactness(struct rft_model *model)
+struct rft_error *rft_exactness(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
     const struct rft_losses *losses = &model->losses;
@@ -175,12 +170,12 @@ rft_exactness(struct rft_model *model)
     bool there = add_releases(model);
 
     if (losses->slot_gaps)
-        there &= add_reason(store, rft_store_format(store,
-                                                    "another tool took CPython's tracer slot %" PRIu64
-                                                    " times, %.3f s in all; births and deaths in "
-                                                    "that time are missing",
-                                                    losses->slot_gaps,
-                                                    (double)losses->slot_gap_ms / 1000));
+        there &= add_reason(
+            store, rft_store_format(store,
+                                    "another tool took CPython's tracer slot %" PRIu64
+                                    " times, %.3f s in all; births and deaths in "
+                                    "that time are missing",
+                                    losses->slot_gaps, (double)losses->slot_gap_ms / 1000));
     if (losses->dropped_births || losses->dropped_records)
         there &= add_reason(
             store, rft_store_format(store, "%" PRIu64 " births found no memory in the tracer",
@@ -196,9 +191,9 @@ rft_exactness(struct rft_model *model)
                                                         : losses->stopped_early,
                                                     store->processes.count));
     if (losses->bad_chunks || losses->lost_chunks)
-        there &= add_reason(store,
-                            rft_store_format(store, "%" PRIu64 " parts of the trace are damaged",
-                                             losses->lost_chunks));
+        there &=
+            add_reason(store, rft_store_format(store, "%" PRIu64 " parts of the trace are damaged",
+                                               losses->lost_chunks));
     if (losses->no_end)
         there &= add_reason(
             store,
@@ -220,7 +215,8 @@ rft_exactness(struct rft_model *model)
                             rft_store_format(store, "%" PRIu64 " objects were gone without a death",
                                              losses->stale));
     if (losses->inferred_deaths && !explained)
-        there &= add_reason(store, rft_store_format(store, "%" PRIu64 " deaths were not reported, but "
+        there &= add_reason(store, rft_store_format(store,
+                                                    "%" PRIu64 " deaths were not reported, but "
                                                     "seen when the address was used again",
                                                     losses->inferred_deaths));
     bool known_cause = store->reasons.count > 0;
@@ -230,8 +226,9 @@ rft_exactness(struct rft_model *model)
                                                     "%" PRIu64 " objects; nobody knows why",
                                                     losses->unexplained));
     if (losses->unequal_ends && !known_cause)
-        there &= add_reason(store, "the totals that the tracer wrote at the end differ from the sum "
-                                   "of its ticks");
+        there &=
+            add_reason(store, "the totals that the tracer wrote at the end differ from the sum "
+                              "of its ticks");
     if (!there)
         return rft_error_no_memory();
     model->exact = !store->reasons.count;

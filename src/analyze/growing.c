@@ -16,10 +16,10 @@ struct group {
 struct search {
     struct rft_model *model;
     struct rft_profile_frame *frames; /* of each process */
-    RFT_VEC(struct group) narrow; /* type and stack; threads and interpreters together */
-    RFT_VEC(struct group) wide;   /* type and own line; callers together */
-    uint32_t *order;        /* sites by narrow group */
-    uint32_t *narrow_order; /* narrow groups by wide group */
+    RFT_VEC(struct group) narrow;     /* type and stack; threads and interpreters together */
+    RFT_VEC(struct group) wide;       /* type and own line; callers together */
+    uint32_t *order;                  /* sites by narrow group */
+    uint32_t *narrow_order;           /* narrow groups by wide group */
     rft_accused_list accused;
     /* Reused. */
     rft_curve_points points;
@@ -30,8 +30,7 @@ struct search {
 
 /* Whether a stack goes through an import: what a module makes when it is run is made
  * once, whatever line the import stands in. */
-static bool
-through_import(const struct rft_model *model, uint32_t node)
+static bool through_import(const struct rft_model *model, uint32_t node)
 {
     for (; node; node = model->stacks[node].parent) {
         const char *file = rft_model_frame(model, node)->file;
@@ -43,8 +42,7 @@ through_import(const struct rft_model *model, uint32_t node)
 
 typedef RFT_VEC(struct group) groups;
 
-static uint32_t
-group_of(struct rft_index *index, uint64_t *keys, groups *to, uint64_t key)
+static uint32_t group_of(struct rft_index *index, uint64_t *keys, groups *to, uint64_t key)
 {
     uint64_t hash = rft_hash_mix(key, 0);
     uint32_t at = 0, item;
@@ -54,13 +52,12 @@ group_of(struct rft_index *index, uint64_t *keys, groups *to, uint64_t key)
     }
     keys[to->count] = key;
     to->items[to->count++] = (struct group){0};
-    return rft_index_add(index, hash, (uint32_t)to->count - 1) ? (uint32_t)to->count - 1
-                                                               : RFT_NONE;
+    return rft_index_add(index, hash, (uint32_t)to->count - 1) ? (uint32_t)to->count - 1 : RFT_NONE;
 }
 
 /* Puts members into `order`, group after group. */
-static void
-arrange(groups *groups_in, const uint32_t *group_of_member, uint32_t members, uint32_t *order)
+static void arrange(groups *groups_in, const uint32_t *group_of_member, uint32_t members,
+                    uint32_t *order)
 {
     uint32_t at = 0;
     for (uint32_t i = 0; i < members; i++)
@@ -76,8 +73,7 @@ arrange(groups *groups_in, const uint32_t *group_of_member, uint32_t members, ui
     }
 }
 
-static bool
-make_groups(struct search *search)
+static bool make_groups(struct search *search)
 {
     const struct rft_model *model = search->model;
     uint32_t count = model->site_count;
@@ -92,8 +88,7 @@ make_groups(struct search *search)
                  rft_vec_reserve(&wide, (size_t)count + 1);
     for (uint32_t i = 0; i < count && there; i++) {
         const struct rft_site *site = &model->sites[i];
-        member_of[i] =
-            group_of(&index, keys, &narrow, (uint64_t)site->stack << 32 | site->type);
+        member_of[i] = group_of(&index, keys, &narrow, (uint64_t)site->stack << 32 | site->type);
         there = member_of[i] != RFT_NONE;
     }
     if (there) {
@@ -106,7 +101,8 @@ make_groups(struct search *search)
         /* Frames are numbered below the number of stacks: keys of both kinds differ. */
         uint64_t place = through_import(model, site->stack)
                              ? (uint64_t)model->frame_count + 1 + site->stack
-                             : own ? model->stacks[own].frame : model->frame_count;
+                         : own ? model->stacks[own].frame
+                               : model->frame_count;
         member_of[i] = group_of(&index, keys, &wide, place << 32 | site->type);
         narrow.items[i].outer = member_of[i];
         there = member_of[i] != RFT_NONE;
@@ -125,8 +121,7 @@ make_groups(struct search *search)
 
 /* --- judging --------------------------------------------------------------------------------- */
 
-static double
-object_bytes(const struct rft_model *model, const uint32_t *sites, uint32_t count)
+static double object_bytes(const struct rft_model *model, const uint32_t *sites, uint32_t count)
 {
     double live = 0, live_bytes = 0, deaths = 0, dead_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -144,9 +139,9 @@ object_bytes(const struct rft_model *model, const uint32_t *sites, uint32_t coun
 }
 
 /* The verdict of one process on some sites. */
-static struct rft_error *
-judge_process(struct search *search, const uint32_t *sites, uint32_t count, uint32_t process,
-              double bytes, struct rft_profile *ret_profile, struct rft_growth *ret)
+static struct rft_error *judge_process(struct search *search, const uint32_t *sites, uint32_t count,
+                                       uint32_t process, double bytes,
+                                       struct rft_profile *ret_profile, struct rft_growth *ret)
 {
     const struct rft_model *model = search->model;
     search->points.count = search->parts.count = 0;
@@ -171,8 +166,7 @@ judge_process(struct search *search, const uint32_t *sites, uint32_t count, uint
 }
 
 /* Of two processes' verdicts on the same sites: the stronger one, or their sum. */
-static void
-add_verdict(struct rft_growth *to, const struct rft_growth *from)
+static void add_verdict(struct rft_growth *to, const struct rft_growth *from)
 {
     if (from->kind < to->kind)
         return;
@@ -192,8 +186,7 @@ add_verdict(struct rft_growth *to, const struct rft_growth *from)
 }
 
 /* How the growth went, for comparison with others'. */
-static void
-set_reached(const struct rft_profile *profile, double reached[RFT_WINDOWS])
+static void set_reached(const struct rft_profile *profile, double reached[RFT_WINDOWS])
 {
     bool revived = profile->revived > 0.5 * profile->final_survivors;
     const double *rise = revived ? profile->survivors : profile->rise;
@@ -215,8 +208,8 @@ set_reached(const struct rft_profile *profile, double reached[RFT_WINDOWS])
 enum { METHOD_CACHE_NAMES = 4096 };
 static const double METHOD_CACHE_SHARE = 0.05;
 
-static bool
-fits_method_cache(const struct rft_model *model, uint32_t site, const struct rft_growth *growth)
+static bool fits_method_cache(const struct rft_model *model, uint32_t site,
+                              const struct rft_growth *growth)
 {
     const char *type = model->types[model->sites[site].type].name;
     return !strcmp(type, "str") && growth->grown < METHOD_CACHE_NAMES &&
@@ -224,8 +217,8 @@ fits_method_cache(const struct rft_model *model, uint32_t site, const struct rft
 }
 
 /* The verdict of all processes on some sites. */
-static struct rft_error *
-judge(struct search *search, const uint32_t *sites, uint32_t count, struct rft_accused *ret)
+static struct rft_error *judge(struct search *search, const uint32_t *sites, uint32_t count,
+                               struct rft_accused *ret)
 {
     const struct rft_model *model = search->model;
     double bytes = object_bytes(model, sites, count), peak = 0;
@@ -257,9 +250,8 @@ judge(struct search *search, const uint32_t *sites, uint32_t count, struct rft_a
 
 /* A group's verdict is its sites' verdict; numbers are shared out as their peaks
  * are. */
-static void
-give_verdict(struct rft_model *model, const uint32_t *sites, uint32_t count,
-             const struct rft_growth *growth)
+static void give_verdict(struct rft_model *model, const uint32_t *sites, uint32_t count,
+                         const struct rft_growth *growth)
 {
     double peaks = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -275,15 +267,15 @@ give_verdict(struct rft_model *model, const uint32_t *sites, uint32_t count,
     }
 }
 
-/* --- accusing ------------------------------------------------------------------------------------ */
+/* --- accusing ------------------------------------------------------------------------------------
+ */
 
 struct ranked {
     uint64_t grown, peak;
     uint32_t site;
 };
 
-static int
-by_growth(const void *a, const void *b)
+static int by_growth(const void *a, const void *b)
 {
     const struct ranked *x = a, *y = b;
     if (x->grown != y->grown)
@@ -294,8 +286,8 @@ by_growth(const void *a, const void *b)
 }
 
 /* Most grown first: that one is shown. */
-static struct rft_error *
-accuse(struct search *search, struct rft_accused *accused, const uint32_t *sites, uint32_t count)
+static struct rft_error *accuse(struct search *search, struct rft_accused *accused,
+                                const uint32_t *sites, uint32_t count)
 {
     struct rft_model *model = search->model;
     struct ranked *ranked = malloc(count * sizeof(*ranked));
@@ -316,16 +308,15 @@ accuse(struct search *search, struct rft_accused *accused, const uint32_t *sites
     return rft_vec_push(&search->accused, *accused) ? NULL : rft_error_no_memory();
 }
 
-static struct rft_error *
-look_at_wide_group(struct search *search, const struct group *wide, uint32_t *sites)
+static struct rft_error *look_at_wide_group(struct search *search, const struct group *wide,
+                                            uint32_t *sites)
 {
     struct rft_accused sum = {.growth.kind = RFT_GROWTH_NONE}, one;
     uint32_t all = 0, accused = 0;
     struct rft_error *error;
     uint64_t most = 0;
     for (uint32_t i = 0; i < wide->count; i++) {
-        const struct group *narrow =
-            &search->narrow.items[search->narrow_order[wide->first + i]];
+        const struct group *narrow = &search->narrow.items[search->narrow_order[wide->first + i]];
         const uint32_t *members = search->order + narrow->first;
         error = judge(search, members, narrow->count, &one);
         if (error)
@@ -343,8 +334,7 @@ look_at_wide_group(struct search *search, const struct group *wide, uint32_t *si
         }
         /* A slowing stack beside a growing one is part of the growth. */
         struct rft_growth growth = sum.growth;
-        enum rft_growth_kind kind =
-            growth.kind > one.growth.kind ? growth.kind : one.growth.kind;
+        enum rft_growth_kind kind = growth.kind > one.growth.kind ? growth.kind : one.growth.kind;
         if (growth.kind >= RFT_GROWTH_SLOWING)
             growth.kind = one.growth.kind = kind;
         add_verdict(&growth, &one.growth);
@@ -359,8 +349,7 @@ look_at_wide_group(struct search *search, const struct group *wide, uint32_t *si
      * reached on many ways. */
     all = 0;
     for (uint32_t i = 0; i < wide->count; i++) {
-        const struct group *narrow =
-            &search->narrow.items[search->narrow_order[wide->first + i]];
+        const struct group *narrow = &search->narrow.items[search->narrow_order[wide->first + i]];
         for (uint32_t k = 0; k < narrow->count; k++) {
             uint32_t site = search->order[narrow->first + k];
             if (search->model->sites[site].peak_live)
@@ -374,8 +363,7 @@ look_at_wide_group(struct search *search, const struct group *wide, uint32_t *si
     return accuse(search, &one, sites, all);
 }
 
-static struct rft_error *
-make_frames(struct search *search)
+static struct rft_error *make_frames(struct search *search)
 {
     const struct rft_model *model = search->model;
     search->frames = calloc((size_t)model->process_count + 1, sizeof(*search->frames));
@@ -391,8 +379,7 @@ make_frames(struct search *search)
     return NULL;
 }
 
-struct rft_error *
-rft_growing_find(struct rft_model *model)
+struct rft_error *rft_growing_find(struct rft_model *model)
 {
     struct search search = {.model = model};
     uint32_t *sites = malloc(((size_t)model->site_count + 1) * sizeof(*sites));

@@ -10,7 +10,7 @@
 struct rft_accused {
     uint32_t *members; /* in the model's arena; the one to look at first */
     uint32_t member_count;
-    uint32_t process;  /* where it grows most */
+    uint32_t process;         /* where it grows most */
     struct rft_growth growth; /* in model time */
     /* Share of the growth that had happened by the end of each window of that
      * process's run. */

@@ -76,23 +76,21 @@
 #define MOST 0.8
 
 struct span {
-    unsigned onset, end; /* windows [onset, end) in which it grows */
-    double rate;         /* objects per window */
+    unsigned onset, end;      /* windows [onset, end) in which it grows */
+    double rate;              /* objects per window */
     double rise[RFT_WINDOWS]; /* bursts cut off */
     double grown;
-    unsigned rising;     /* windows that rise */
+    unsigned rising; /* windows that rise */
     double largest;
 };
 
-bool
-rft_growth_possible(double peak_live, double object_bytes)
+bool rft_growth_possible(double peak_live, double object_bytes)
 {
     return peak_live >= OBJECTS_MIN ||
            (peak_live >= LARGE_OBJECTS_MIN && peak_live * object_bytes >= LARGE_BYTES_MIN);
 }
 
-static bool
-enough(double grown, double seconds, double object_bytes)
+static bool enough(double grown, double seconds, double object_bytes)
 {
     if (!rft_growth_possible(grown, object_bytes))
         return false;
@@ -100,8 +98,7 @@ enough(double grown, double seconds, double object_bytes)
            grown * object_bytes >= BYTES_PER_S_MIN * seconds;
 }
 
-static double
-sum(const double *values, unsigned from, unsigned to)
+static double sum(const double *values, unsigned from, unsigned to)
 {
     double total = 0;
     for (unsigned w = from; w < to; w++)
@@ -111,8 +108,7 @@ sum(const double *values, unsigned from, unsigned to)
 
 /* Where the growth begins: the earliest window from which on it is at least half
  * as dense as in the run's second half. */
-static struct span
-find_span(const double *rise, unsigned windows, unsigned end)
+static struct span find_span(const double *rise, unsigned windows, unsigned end)
 {
     struct span span = {.end = end};
     unsigned half = end / 2;
@@ -139,8 +135,7 @@ find_span(const double *rise, unsigned windows, unsigned end)
 }
 
 /* Windows before a rest of the whole program. */
-static unsigned
-before_rest(const struct rft_profile *profile, unsigned end)
+static unsigned before_rest(const struct rft_profile *profile, unsigned end)
 {
     unsigned busy = end;
     while (busy > 1) {
@@ -155,8 +150,7 @@ before_rest(const struct rft_profile *profile, unsigned end)
 }
 
 /* Whether the growth had come to an end. */
-static bool
-is_level(const struct rft_profile *profile, const struct span *span)
+static bool is_level(const struct rft_profile *profile, const struct span *span)
 {
     unsigned length = span->end - span->onset;
     unsigned tail = (unsigned)ceil(TAIL_SHARE * length);
@@ -172,8 +166,7 @@ is_level(const struct rft_profile *profile, const struct span *span)
            sum(profile->births, from, span->end) >= 0.5 * births_rate * last;
 }
 
-static bool
-is_slowing(const struct span *span)
+static bool is_slowing(const struct span *span)
 {
     unsigned third = (span->end - span->onset) / 3;
     if (!third)
@@ -185,9 +178,8 @@ is_slowing(const struct span *span)
 
 /* A site that falls as deeply as it rises. It grows nevertheless if survivors of
  * earlier teeth are there, and the floor has risen with them. */
-static bool
-grows_beneath(const struct rft_profile *profile, struct span *span, double fall,
-              double seconds, double object_bytes)
+static bool grows_beneath(const struct rft_profile *profile, struct span *span, double fall,
+                          double seconds, double object_bytes)
 {
     /* What was born before the last deep fall began has survived one. */
     unsigned settled = profile->used;
@@ -206,8 +198,7 @@ grows_beneath(const struct rft_profile *profile, struct span *span, double fall,
 }
 
 /* What it is, if it does not grow at the end. */
-static enum rft_growth_kind
-classify(const struct rft_profile *profile, double object_bytes)
+static enum rft_growth_kind classify(const struct rft_profile *profile, double object_bytes)
 {
     double stays = profile->end_live - profile->start_live;
     if (!rft_growth_possible(profile->peak_live, object_bytes))
@@ -226,8 +217,7 @@ classify(const struct rft_profile *profile, double object_bytes)
     return RFT_GROWTH_SATURATED;
 }
 
-struct rft_growth
-rft_growth_judge(const struct rft_profile *profile, double object_bytes)
+struct rft_growth rft_growth_judge(const struct rft_profile *profile, double object_bytes)
 {
     struct rft_growth growth = {.kind = RFT_GROWTH_NONE};
     if (!profile->windows || !rft_growth_possible(profile->peak_live, object_bytes))

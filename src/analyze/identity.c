@@ -9,8 +9,7 @@
 /* --- text --------------------------------------------------------------------------- */
 
 /* Equal texts have equal addresses: the indexes below compare addresses only. */
-static const char *
-once(struct rft_model_store *store, const char *text, size_t length)
+static const char *once(struct rft_model_store *store, const char *text, size_t length)
 {
     uint64_t hash = rft_hash_bytes(text, length);
     uint32_t at = 0, item;
@@ -27,8 +26,7 @@ once(struct rft_model_store *store, const char *text, size_t length)
     return copy;
 }
 
-const char *
-rft_store_text(struct rft_model_store *store, struct rft_string string)
+const char *rft_store_text(struct rft_model_store *store, struct rft_string string)
 {
     rft_strbuf_clear(&store->scratch);
     rft_text_clean(&store->scratch, string.bytes, string.length);
@@ -37,8 +35,7 @@ rft_store_text(struct rft_model_store *store, struct rft_string string)
     return once(store, rft_strbuf_text(&store->scratch), store->scratch.length);
 }
 
-const char *
-rft_store_format(struct rft_model_store *store, const char *format, ...)
+const char *rft_store_format(struct rft_model_store *store, const char *format, ...)
 {
     va_list arguments, again;
     va_start(arguments, format);
@@ -54,33 +51,31 @@ rft_store_format(struct rft_model_store *store, const char *format, ...)
 
 /* --- the rest ------------------------------------------------------------------------ */
 
-static uint64_t
-hash_address(uint64_t hash, const void *address)
+static uint64_t hash_address(uint64_t hash, const void *address)
 {
     return rft_hash_mix(hash, (uint64_t)(uintptr_t)address);
 }
 
 /* Looks in `table` for an item for which `equal` (an expression in `known`) holds,
  * and adds `added` if there is none; the item's number goes to `number`. */
-#define FIND_OR_ADD(table, index, hash, known_type, equal, added, number)                       \
-    do {                                                                                        \
-        uint32_t at = 0;                                                                        \
-        while (((number) = rft_index_probe(index, hash, &at)) != RFT_INDEX_END) {               \
-            const known_type *known = &(table)->items[number];                                  \
-            if (equal)                                                                          \
-                break;                                                                          \
-        }                                                                                       \
-        if ((number) == RFT_INDEX_END && (table)->count < RFT_NONE &&                           \
-            rft_vec_push(table, added)) {                                                       \
-            if (rft_index_add(index, hash, (uint32_t)(table)->count - 1))                       \
-                (number) = (uint32_t)(table)->count - 1;                                        \
-            else                                                                                \
-                (table)->count--;                                                               \
-        }                                                                                       \
+#define FIND_OR_ADD(table, index, hash, known_type, equal, added, number)                          \
+    do {                                                                                           \
+        uint32_t at = 0;                                                                           \
+        while (((number) = rft_index_probe(index, hash, &at)) != RFT_INDEX_END) {                  \
+            const known_type *known = &(table)->items[number];                                     \
+            if (equal)                                                                             \
+                break;                                                                             \
+        }                                                                                          \
+        if ((number) == RFT_INDEX_END && (table)->count < RFT_NONE &&                              \
+            rft_vec_push(table, added)) {                                                          \
+            if (rft_index_add(index, hash, (uint32_t)(table)->count - 1))                          \
+                (number) = (uint32_t)(table)->count - 1;                                           \
+            else                                                                                   \
+                (table)->count--;                                                                  \
+        }                                                                                          \
     } while (0)
 
-uint32_t
-rft_store_frame(struct rft_model_store *store, struct rft_frame frame)
+uint32_t rft_store_frame(struct rft_model_store *store, struct rft_frame frame)
 {
     uint64_t hash = hash_address(hash_address(frame.line, frame.file), frame.function);
     uint32_t number;
@@ -92,8 +87,7 @@ rft_store_frame(struct rft_model_store *store, struct rft_frame frame)
     return number;
 }
 
-uint32_t
-rft_store_stack(struct rft_model_store *store, uint32_t parent, uint32_t frame)
+uint32_t rft_store_stack(struct rft_model_store *store, uint32_t parent, uint32_t frame)
 {
     uint64_t hash = rft_hash_mix(parent, frame);
     struct rft_stack_node node = {parent, frame, store->stacks.items[parent].depth + 1};
@@ -103,18 +97,16 @@ rft_store_stack(struct rft_model_store *store, uint32_t parent, uint32_t frame)
     return number;
 }
 
-uint32_t
-rft_store_type(struct rft_model_store *store, struct rft_type type)
+uint32_t rft_store_type(struct rft_model_store *store, struct rft_type type)
 {
     uint64_t hash = hash_address(0, type.name);
     uint32_t number;
-    FIND_OR_ADD(&store->types, &store->type_index, hash, struct rft_type,
-                known->name == type.name, type, number);
+    FIND_OR_ADD(&store->types, &store->type_index, hash, struct rft_type, known->name == type.name,
+                type, number);
     return number;
 }
 
-uint32_t
-rft_store_thread(struct rft_model_store *store, struct rft_thread thread)
+uint32_t rft_store_thread(struct rft_model_store *store, struct rft_thread thread)
 {
     uint64_t hash = hash_address(0, thread.name);
     uint32_t number;
@@ -123,8 +115,7 @@ rft_store_thread(struct rft_model_store *store, struct rft_thread thread)
     return number;
 }
 
-uint32_t
-rft_store_interpreter(struct rft_model_store *store, struct rft_interpreter interpreter)
+uint32_t rft_store_interpreter(struct rft_model_store *store, struct rft_interpreter interpreter)
 {
     uint64_t hash = rft_hash_mix(0, interpreter.number);
     uint32_t number;
@@ -133,12 +124,11 @@ rft_store_interpreter(struct rft_model_store *store, struct rft_interpreter inte
     return number;
 }
 
-uint32_t
-rft_store_site(struct rft_model_store *store, uint32_t stack, uint32_t type, uint32_t thread,
-               uint32_t interpreter)
+uint32_t rft_store_site(struct rft_model_store *store, uint32_t stack, uint32_t type,
+                        uint32_t thread, uint32_t interpreter)
 {
-    uint64_t hash = rft_hash_mix((uint64_t)stack << 32 | type,
-                                 (uint64_t)thread << 32 | interpreter);
+    uint64_t hash =
+        rft_hash_mix((uint64_t)stack << 32 | type, (uint64_t)thread << 32 | interpreter);
     struct rft_site site = {
         .stack = stack,
         .type = type,

@@ -3,8 +3,7 @@
 
 #include "analyze/store.h"
 
-static struct rft_error *
-make_sites(struct rft_intake *intake, const struct rft_trace *trace)
+static struct rft_error *make_sites(struct rft_intake *intake, const struct rft_trace *trace)
 {
     size_t wanted = (size_t)rft_trace_site_count(trace) + 1;
     if (wanted <= intake->sites.count)
@@ -17,8 +16,7 @@ make_sites(struct rft_intake *intake, const struct rft_trace *trace)
 }
 
 /* The whole program's numbers of the tick that has come in. */
-static struct rft_error *
-close_tick(struct rft_intake *intake)
+static struct rft_error *close_tick(struct rft_intake *intake)
 {
     if (!intake->ticks)
         return NULL;
@@ -34,13 +32,11 @@ close_tick(struct rft_intake *intake)
     return NULL;
 }
 
-static struct rft_error *
-add_ages(struct rft_intake *intake, struct rft_intake_site *site,
-         const struct rft_tick_site *record)
+static struct rft_error *add_ages(struct rft_intake *intake, struct rft_intake_site *site,
+                                  const struct rft_tick_site *record)
 {
     if (!site->ages && (record->age_count || record->revived_age_count)) {
-        site->ages =
-            rft_arena_alloc(&intake->store->arena, RFT_AGE_BUCKETS * sizeof(*site->ages));
+        site->ages = rft_arena_alloc(&intake->store->arena, RFT_AGE_BUCKETS * sizeof(*site->ages));
         if (!site->ages)
             return rft_error_no_memory();
         for (unsigned i = 0; i < RFT_AGE_BUCKETS; i++)
@@ -53,8 +49,8 @@ add_ages(struct rft_intake *intake, struct rft_intake_site *site,
     return NULL;
 }
 
-static struct rft_error *
-take_site(struct rft_intake *intake, uint64_t time_ms, const struct rft_tick_site *record)
+static struct rft_error *take_site(struct rft_intake *intake, uint64_t time_ms,
+                                   const struct rft_tick_site *record)
 {
     struct rft_arena *arena = &intake->store->arena;
     struct rft_intake_site *site = &intake->sites.items[record->site];
@@ -88,8 +84,7 @@ take_site(struct rft_intake *intake, uint64_t time_ms, const struct rft_tick_sit
 }
 
 /* Whether the final collection has begun; marks come between ticks. */
-static void
-look_for_collection(struct rft_intake *intake, const struct rft_trace *trace)
+static void look_for_collection(struct rft_intake *intake, const struct rft_trace *trace)
 {
     const size_t length = strlen(RFT_MARK_COLLECTION);
     size_t count;
@@ -101,8 +96,8 @@ look_for_collection(struct rft_intake *intake, const struct rft_trace *trace)
     }
 }
 
-static struct rft_error *
-take_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick)
+static struct rft_error *take_tick(void *data, const struct rft_trace *trace,
+                                   const struct rft_tick *tick)
 {
     struct rft_intake *intake = data;
     struct rft_error *error = make_sites(intake, trace);
@@ -129,8 +124,7 @@ take_tick(void *data, const struct rft_trace *trace, const struct rft_tick *tick
 
 /* The number of a census from 1: its chunks have the same kind, time and
  * interpreter. */
-static uint32_t
-census_number(struct rft_intake *intake, const struct rft_census *census)
+static uint32_t census_number(struct rft_intake *intake, const struct rft_census *census)
 {
     size_t count = intake->censuses.count;
     if (count) {
@@ -148,8 +142,8 @@ census_number(struct rft_intake *intake, const struct rft_census *census)
     return rft_vec_push(&intake->censuses, added) ? (uint32_t)count + 1 : 0;
 }
 
-static struct rft_error *
-take_census(void *data, const struct rft_trace *trace, const struct rft_census *census)
+static struct rft_error *take_census(void *data, const struct rft_trace *trace,
+                                     const struct rft_census *census)
 {
     struct rft_intake *intake = data;
     struct rft_error *error = make_sites(intake, trace);
@@ -186,19 +180,16 @@ take_census(void *data, const struct rft_trace *trace, const struct rft_census *
     return NULL;
 }
 
-static bool
-pass_progress(void *data, uint64_t done, uint64_t total)
+static bool pass_progress(void *data, uint64_t done, uint64_t total)
 {
     const struct rft_intake *intake = data;
     (void)total;
     done += intake->done_before;
-    return !intake->progress ||
-           intake->progress(intake->progress_data, done,
-                            intake->total > done ? intake->total : done);
+    return !intake->progress || intake->progress(intake->progress_data, done,
+                                                 intake->total > done ? intake->total : done);
 }
 
-void
-rft_intake_visitor(struct rft_intake *intake, struct rft_trace_visitor *ret)
+void rft_intake_visitor(struct rft_intake *intake, struct rft_trace_visitor *ret)
 {
     *ret = (struct rft_trace_visitor){
         .tick = take_tick,
@@ -210,15 +201,13 @@ rft_intake_visitor(struct rft_intake *intake, struct rft_trace_visitor *ret)
 
 /* What was taken back may exceed what was counted, if the ticks that counted it
  * were lost. */
-static void
-keep_positive(uint64_t *number)
+static void keep_positive(uint64_t *number)
 {
     if ((int64_t)*number < 0)
         *number = 0;
 }
 
-struct rft_error *
-rft_intake_finish(struct rft_intake *intake)
+struct rft_error *rft_intake_finish(struct rft_intake *intake)
 {
     for (size_t i = 0; i < intake->sites.count; i++) {
         struct rft_intake_site *site = &intake->sites.items[i];
@@ -232,8 +221,7 @@ rft_intake_finish(struct rft_intake *intake)
     return close_tick(intake);
 }
 
-void
-rft_intake_deinit(struct rft_intake *intake)
+void rft_intake_deinit(struct rft_intake *intake)
 {
     rft_vec_free(&intake->sites);
     rft_vec_free(&intake->censuses);

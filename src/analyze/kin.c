@@ -29,22 +29,78 @@ struct candidate {
 
 /* How much an object of this type tells a person: an instance of a class, a class,
  * or what any program is full of. */
-static int
-type_rank(const char *name)
+static int type_rank(const char *name)
 {
     static const char *const plain[] = {
-        "dict", "list", "tuple", "set", "frozenset", "str", "bytes", "bytearray", "int", "float",
-        "complex", "bool", "NoneType", "object", "cell", "function", "method",
-        "builtin_function_or_method", "method-wrapper", "wrapper_descriptor", "method_descriptor",
-        "getset_descriptor", "member_descriptor", "classmethod_descriptor", "mappingproxy",
-        "property", "classmethod", "staticmethod", "frame", "FrameLocalsProxy", "traceback", "code",
-        "slice", "range", "range_iterator", "list_iterator", "tuple_iterator", "set_iterator",
-        "str_iterator", "str_ascii_iterator", "dict_keyiterator", "dict_valueiterator",
-        "dict_itemiterator", "dict_keys", "dict_values", "dict_items", "enumerate", "zip", "map",
-        "filter", "reversed", "memoryview", "managedbuffer", "hamt", "hamt_bitmap_node", "Context",
-        "weakref", "weakproxy", "weakref.ReferenceType", "weakref.ProxyType", "_contextvars.Context",
-        "weakref.KeyedRef", "builtin_method", "coroutine_wrapper", "coroutine", "async_generator",
-        "generator", "functools._lru_list_elem", "Token",
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "str",
+        "bytes",
+        "bytearray",
+        "int",
+        "float",
+        "complex",
+        "bool",
+        "NoneType",
+        "object",
+        "cell",
+        "function",
+        "method",
+        "builtin_function_or_method",
+        "method-wrapper",
+        "wrapper_descriptor",
+        "method_descriptor",
+        "getset_descriptor",
+        "member_descriptor",
+        "classmethod_descriptor",
+        "mappingproxy",
+        "property",
+        "classmethod",
+        "staticmethod",
+        "frame",
+        "FrameLocalsProxy",
+        "traceback",
+        "code",
+        "slice",
+        "range",
+        "range_iterator",
+        "list_iterator",
+        "tuple_iterator",
+        "set_iterator",
+        "str_iterator",
+        "str_ascii_iterator",
+        "dict_keyiterator",
+        "dict_valueiterator",
+        "dict_itemiterator",
+        "dict_keys",
+        "dict_values",
+        "dict_items",
+        "enumerate",
+        "zip",
+        "map",
+        "filter",
+        "reversed",
+        "memoryview",
+        "managedbuffer",
+        "hamt",
+        "hamt_bitmap_node",
+        "Context",
+        "weakref",
+        "weakproxy",
+        "weakref.ReferenceType",
+        "weakref.ProxyType",
+        "_contextvars.Context",
+        "weakref.KeyedRef",
+        "builtin_method",
+        "coroutine_wrapper",
+        "coroutine",
+        "async_generator",
+        "generator",
+        "functools._lru_list_elem",
+        "Token",
     };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (!strcmp(name, plain[i]))
@@ -58,8 +114,7 @@ type_rank(const char *name)
 
 /* Whether a class is the program's own, as far as names tell: it is of __main__, or
  * of a package that the file belongs to. */
-static bool
-is_own_class(const char *type, const char *file)
+static bool is_own_class(const char *type, const char *file)
 {
     size_t length = strcspn(type, ".");
     if (!type[length])
@@ -74,25 +129,22 @@ is_own_class(const char *type, const char *file)
     return false;
 }
 
-static const struct rft_site *
-shown(const struct rft_model *model, const struct rft_accused *accused)
+static const struct rft_site *shown(const struct rft_model *model,
+                                    const struct rft_accused *accused)
 {
     return &model->sites[accused->members[0]];
 }
 
-static int
-rank_of(const struct rft_model *model, const struct rft_accused *accused)
+static int rank_of(const struct rft_model *model, const struct rft_accused *accused)
 {
     const struct rft_site *site = shown(model, accused);
-    const struct rft_frame *own =
-        rft_model_frame(model, rft_model_own_node(model, site->stack));
+    const struct rft_frame *own = rft_model_frame(model, rft_model_own_node(model, site->stack));
     const char *type = model->types[site->type].name;
     bool own_line = own->origin == RFT_ORIGIN_OWN;
     return 4 * type_rank(type) + 2 * own_line + (own_line && is_own_class(type, own->file));
 }
 
-static int
-by_rank(const void *a, const void *b)
+static int by_rank(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
     if (x->rank != y->rank)
@@ -104,8 +156,7 @@ by_rank(const void *a, const void *b)
            (x->accused->members[0] < y->accused->members[0]);
 }
 
-static int
-by_bytes(const void *a, const void *b)
+static int by_bytes(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
     uint64_t p = x->accused->growth.grown_bytes, q = y->accused->growth.grown_bytes;
@@ -114,16 +165,14 @@ by_bytes(const void *a, const void *b)
 
 /* --- kinship ------------------------------------------------------------------------------- */
 
-static bool
-same_function(const struct rft_frame *a, const struct rft_frame *b)
+static bool same_function(const struct rft_frame *a, const struct rft_frame *b)
 {
     /* Texts are kept once: equal ones have one address. */
     return a->file == b->file && a->function == b->function;
 }
 
 /* Whether the function of stack node `own` is on the stack of `node`. */
-static bool
-calls(const struct rft_model *model, uint32_t own, uint32_t node)
+static bool calls(const struct rft_model *model, uint32_t own, uint32_t node)
 {
     const struct rft_frame *wanted = rft_model_frame(model, own);
     for (unsigned i = 0; node && i < STACK_LOOK; i++, node = model->stacks[node].parent) {
@@ -133,8 +182,7 @@ calls(const struct rft_model *model, uint32_t own, uint32_t node)
     return false;
 }
 
-static bool
-same_shape(const struct rft_accused *a, const struct rft_accused *b, double difference)
+static bool same_shape(const struct rft_accused *a, const struct rft_accused *b, double difference)
 {
     unsigned start = 0;
     while (start < RFT_WINDOWS && (a->reached[start] < STARTED || b->reached[start] < STARTED))
@@ -154,9 +202,8 @@ same_shape(const struct rft_accused *a, const struct rft_accused *b, double diff
 /* Whether `other` is made in the function of `one`, in what that calls, or in what
  * calls that. Everything is called by the module's own code: an instance of a class
  * needs a closer relation than that to be taken for a mere companion. */
-static bool
-is_near(const struct rft_model *model, const struct rft_accused *one,
-        const struct rft_accused *other)
+static bool is_near(const struct rft_model *model, const struct rft_accused *one,
+                    const struct rft_accused *other)
 {
     uint32_t stack = shown(model, one)->stack, other_stack = shown(model, other)->stack;
     uint32_t own = rft_model_own_node(model, stack);
@@ -176,9 +223,8 @@ is_near(const struct rft_model *model, const struct rft_accused *one,
 /* A companion may have companions of its own: a coroutine is made in the function
  * that starts the task, what it then makes is not. But only one that the leader's
  * function calls; from its callers on, everything would be kin. */
-static bool
-passes_on(const struct rft_model *model, const struct rft_accused *leader,
-          const struct rft_accused *companion)
+static bool passes_on(const struct rft_model *model, const struct rft_accused *leader,
+                      const struct rft_accused *companion)
 {
     uint32_t own = rft_model_own_node(model, shown(model, leader)->stack);
     return strcmp(rft_model_frame(model, own)->function, "<module>") != 0 &&
@@ -187,8 +233,7 @@ passes_on(const struct rft_model *model, const struct rft_accused *leader,
 
 /* --- arranging ------------------------------------------------------------------------------- */
 
-static int
-by_importance(const void *a, const void *b)
+static int by_importance(const void *a, const void *b)
 {
     const struct rft_growing *x = a, *y = b;
     if (x->slowing != y->slowing)
@@ -199,10 +244,9 @@ by_importance(const void *a, const void *b)
 }
 
 /* The kin of `one` among the candidates that are left. */
-static uint32_t
-collect_kin(const struct rft_model *model, const struct rft_accused *leader,
-            const struct rft_accused *one, struct candidate *from, struct candidate *end,
-            struct candidate *kin)
+static uint32_t collect_kin(const struct rft_model *model, const struct rft_accused *leader,
+                            const struct rft_accused *one, struct candidate *from,
+                            struct candidate *end, struct candidate *kin)
 {
     uint32_t count = 0;
     for (struct candidate *other = from; other < end; other++) {
@@ -219,9 +263,8 @@ collect_kin(const struct rft_model *model, const struct rft_accused *leader,
 }
 
 /* One entry: the first candidate that is left, and its kin. */
-static struct rft_error *
-add_growing(struct rft_model *model, struct candidate *first, struct candidate *end,
-            struct candidate *kin)
+static struct rft_error *add_growing(struct rft_model *model, struct candidate *first,
+                                     struct candidate *end, struct candidate *kin)
 {
     struct rft_arena *arena = &model->store->arena;
     const struct rft_accused *leader = first->accused;
@@ -260,8 +303,7 @@ add_growing(struct rft_model *model, struct candidate *first, struct candidate *
     return rft_vec_push(&model->store->growing, growing) ? NULL : rft_error_no_memory();
 }
 
-struct rft_error *
-rft_growing_arrange(struct rft_model *model, const rft_accused_list *accused)
+struct rft_error *rft_growing_arrange(struct rft_model *model, const rft_accused_list *accused)
 {
     struct rft_model_store *store = model->store;
     struct candidate *candidates = malloc((accused->count + 1) * sizeof(*candidates));
@@ -273,7 +315,7 @@ rft_growing_arrange(struct rft_model *model, const rft_accused_list *accused)
             .rank = rank_of(model, &accused->items[i]),
         };
     }
-    if (!error) {
+    if (!error && candidates) {
         qsort(candidates, accused->count, sizeof(*candidates), by_rank);
         for (size_t i = 0; i < accused->count && !error; i++) {
             if (!candidates[i].taken)

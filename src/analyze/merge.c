@@ -25,7 +25,7 @@ struct merge {
     const struct rft_trace *trace;
     const struct rft_intake *intake;
     uint32_t process;
-    const char **texts; /* by string id; NULL: not needed so far */
+    const char **texts;      /* by string id; NULL: not needed so far */
     struct decoded *decoded; /* by code id */
     RFT_VEC(struct place) places;
     struct rft_index place_index;
@@ -33,8 +33,7 @@ struct merge {
     uint32_t *last_censuses; /* by interpreter: number of its last census, 0: none */
 };
 
-static const char *
-text_of(struct merge *merge, uint32_t id)
+static const char *text_of(struct merge *merge, uint32_t id)
 {
     if (id > rft_trace_string_count(merge->trace))
         id = 0;
@@ -49,8 +48,7 @@ text_of(struct merge *merge, uint32_t id)
 
 /* --- stacks ------------------------------------------------------------------------------ */
 
-static bool
-decode(const struct rft_trace_code *code, struct decoded *decoded)
+static bool decode(const struct rft_trace_code *code, struct decoded *decoded)
 {
     RFT_VEC(struct rft_location_entry) entries = {0};
     struct rft_location_walk walk;
@@ -67,8 +65,8 @@ decode(const struct rft_trace_code *code, struct decoded *decoded)
     return true;
 }
 
-static bool
-locate(struct merge *merge, uint32_t code_id, uint32_t instruction, struct rft_position *ret)
+static bool locate(struct merge *merge, uint32_t code_id, uint32_t instruction,
+                   struct rft_position *ret)
 {
     const struct rft_trace_code *code = rft_trace_code(merge->trace, code_id);
     *ret = (struct rft_position){code->first_line, 0};
@@ -91,8 +89,7 @@ locate(struct merge *merge, uint32_t code_id, uint32_t instruction, struct rft_p
     return true;
 }
 
-static uint32_t
-frame_of(struct merge *merge, uint32_t code_id, uint32_t instruction)
+static uint32_t frame_of(struct merge *merge, uint32_t code_id, uint32_t instruction)
 {
     uint64_t hash = rft_hash_mix(code_id, instruction);
     uint32_t at = 0, item;
@@ -119,8 +116,7 @@ frame_of(struct merge *merge, uint32_t code_id, uint32_t instruction)
     return number;
 }
 
-static bool
-merge_stacks(struct merge *merge)
+static bool merge_stacks(struct merge *merge)
 {
     uint32_t count = rft_trace_stack_count(merge->trace);
     merge->stacks[0] = 0;
@@ -140,15 +136,13 @@ merge_stacks(struct merge *merge)
 /* --- types, threads, interpreters ------------------------------------------------------------ */
 
 /* The type of sites whose own was in a lost chunk. */
-static uint32_t
-unknown_type(struct merge *merge)
+static uint32_t unknown_type(struct merge *merge)
 {
     struct rft_type type = {.name = text_of(merge, 0)};
     return type.name ? rft_store_type(merge->store, type) : RFT_NONE;
 }
 
-static bool
-merge_types(struct merge *merge)
+static bool merge_types(struct merge *merge)
 {
     for (uint32_t id = 1; id <= rft_trace_type_count(merge->trace); id++) {
         const struct rft_trace_type *known = rft_trace_type(merge->trace, id);
@@ -166,16 +160,15 @@ merge_types(struct merge *merge)
 }
 
 /* Until the start of all processes is known, times are in ms since 1970. */
-static uint64_t
-wall_ms(const struct merge *merge, uint64_t ms)
+static uint64_t wall_ms(const struct merge *merge, uint64_t ms)
 {
     uint64_t start_ms = rft_trace_program(merge->trace)->start_ns / 1000000;
     return ms == UINT64_MAX ? RFT_NEVER : start_ms + ms;
 }
 
 /* Times of several threads or interpreters that became one. */
-static void
-widen(uint64_t *start_ms, uint64_t *end_ms, uint64_t other_start_ms, uint64_t other_end_ms)
+static void widen(uint64_t *start_ms, uint64_t *end_ms, uint64_t other_start_ms,
+                  uint64_t other_end_ms)
 {
     if (other_start_ms < *start_ms)
         *start_ms = other_start_ms;
@@ -183,8 +176,7 @@ widen(uint64_t *start_ms, uint64_t *end_ms, uint64_t other_start_ms, uint64_t ot
         *end_ms = other_end_ms;
 }
 
-static bool
-merge_threads(struct merge *merge)
+static bool merge_threads(struct merge *merge)
 {
     merge->threads[0] = RFT_NONE;
     for (uint32_t id = 1; id <= rft_trace_thread_count(merge->trace); id++) {
@@ -207,8 +199,7 @@ merge_threads(struct merge *merge)
     return true;
 }
 
-static bool
-merge_interpreters(struct merge *merge)
+static bool merge_interpreters(struct merge *merge)
 {
     merge->interpreters[0] = RFT_NONE;
     for (uint32_t id = 1; id <= rft_trace_interpreter_count(merge->trace); id++) {
@@ -233,8 +224,7 @@ merge_interpreters(struct merge *merge)
 
 /* The final census of each interpreter. Those that were asked for while the
  * program ran are not final. */
-static void
-find_last_censuses(struct merge *merge)
+static void find_last_censuses(struct merge *merge)
 {
     uint32_t highest = rft_trace_interpreter_count(merge->trace);
     uint32_t of_all = 0;
@@ -250,7 +240,8 @@ find_last_censuses(struct merge *merge)
     /* One of all interpreters is of those that had none of their own at their end. */
     for (uint32_t id = 0; id <= highest; id++) {
         uint32_t own = merge->last_censuses[id];
-        bool ended = own && merge->intake->censuses.items[own - 1].kind == RFT_CENSUS_INTERPRETER_END;
+        bool ended =
+            own && merge->intake->censuses.items[own - 1].kind == RFT_CENSUS_INTERPRETER_END;
         if (!ended && own < of_all)
             merge->last_censuses[id] = of_all;
     }
@@ -263,8 +254,7 @@ struct survival {
 };
 
 /* The size of an object of a site whose living ones were not counted one by one. */
-static double
-likely_size(const struct rft_intake_site *site, const struct rft_trace_type *type)
+static double likely_size(const struct rft_intake_site *site, const struct rft_trace_type *type)
 {
     if (type->kind == RFT_KIND_FIXED && type->basic_size)
         return (double)type->basic_size;
@@ -273,9 +263,8 @@ likely_size(const struct rft_intake_site *site, const struct rft_trace_type *typ
     return (double)type->basic_size;
 }
 
-static struct survival
-survival_of(const struct merge *merge, const struct rft_intake_site *site,
-            const struct rft_trace_site *known)
+static struct survival survival_of(const struct merge *merge, const struct rft_intake_site *site,
+                                   const struct rft_trace_site *known)
 {
     uint64_t counted = site->births > site->deaths ? site->births - site->deaths : 0;
     uint32_t interpreter =
@@ -302,10 +291,10 @@ survival_of(const struct merge *merge, const struct rft_intake_site *site,
             if (changed && since) {
                 survival.live += (uint64_t)since;
                 survival.live_bytes =
-                    site->survivor_count ? (uint64_t)((double)site->survivor_bytes *
-                                                      (double)survival.live /
-                                                      (double)site->survivor_count)
-                                         : 0;
+                    site->survivor_count
+                        ? (uint64_t)((double)site->survivor_bytes * (double)survival.live /
+                                     (double)site->survivor_count)
+                        : 0;
             }
         }
     }
@@ -320,8 +309,7 @@ survival_of(const struct merge *merge, const struct rft_intake_site *site,
 }
 
 /* The part of this process in a site, made at need. */
-static struct rft_site_part *
-part_of(struct merge *merge, uint32_t site)
+static struct rft_site_part *part_of(struct merge *merge, uint32_t site)
 {
     struct rft_model_store *store = merge->store;
     uint32_t last = store->last_parts.items[site];
@@ -335,8 +323,8 @@ part_of(struct merge *merge, uint32_t site)
     return &store->parts.items[store->parts.count - 1];
 }
 
-static bool
-add_ages(struct rft_model_store *store, struct rft_site *site, const struct rft_intake_site *from)
+static bool add_ages(struct rft_model_store *store, struct rft_site *site,
+                     const struct rft_intake_site *from)
 {
     if (!from->at_once && !from->ages)
         return true;
@@ -352,8 +340,7 @@ add_ages(struct rft_model_store *store, struct rft_site *site, const struct rft_
     return true;
 }
 
-static bool
-merge_site(struct merge *merge, uint32_t id)
+static bool merge_site(struct merge *merge, uint32_t id)
 {
     struct rft_model_store *store = merge->store;
     const struct rft_trace *trace = merge->trace;
@@ -412,10 +399,10 @@ merge_site(struct merge *merge, uint32_t id)
     return true;
 }
 
-/* --- the process --------------------------------------------------------------------------------- */
+/* --- the process ---------------------------------------------------------------------------------
+ */
 
-static const char *
-version_name(struct rft_model_store *store, uint32_t version)
+static const char *version_name(struct rft_model_store *store, uint32_t version)
 {
     static const char *const levels[16] = {[0xa] = "a", [0xb] = "b", [0xc] = "rc"};
     if (!version)
@@ -428,8 +415,8 @@ version_name(struct rft_model_store *store, uint32_t version)
 }
 
 /* Arguments as one would type them in a shell. */
-static const char *
-command_of(struct rft_model_store *store, const char *const *arguments, size_t count)
+static const char *command_of(struct rft_model_store *store, const char *const *arguments,
+                              size_t count)
 {
     struct rft_strbuf command = {0};
     for (size_t i = 0; i < count; i++) {
@@ -451,16 +438,14 @@ command_of(struct rft_model_store *store, const char *const *arguments, size_t c
         }
         rft_strbuf_add_char(&command, '\'');
     }
-    const char *text = command.failed
-                           ? NULL
-                           : rft_arena_copy(&store->arena, rft_strbuf_text(&command),
-                                            command.length);
+    const char *text =
+        command.failed ? NULL
+                       : rft_arena_copy(&store->arena, rft_strbuf_text(&command), command.length);
     rft_strbuf_deinit(&command);
     return text;
 }
 
-static bool
-add_process(struct merge *merge, const char *path)
+static bool add_process(struct merge *merge, const char *path)
 {
     struct rft_model_store *store = merge->store;
     const struct rft_trace *trace = merge->trace;
@@ -513,8 +498,7 @@ add_process(struct merge *merge, const char *path)
            rft_vec_push(&store->process_curves, merge->intake->whole);
 }
 
-static bool
-add_marks(struct merge *merge)
+static bool add_marks(struct merge *merge)
 {
     size_t count;
     const struct rft_trace_mark *marks = rft_trace_marks(merge->trace, &count);
@@ -530,14 +514,12 @@ add_marks(struct merge *merge)
     return true;
 }
 
-static uint32_t *
-id_map(uint32_t highest)
+static uint32_t *id_map(uint32_t highest)
 {
     return calloc((size_t)highest + 1, sizeof(uint32_t));
 }
 
-static bool
-merge_all(struct merge *merge, const char *path)
+static bool merge_all(struct merge *merge, const char *path)
 {
     const struct rft_trace *trace = merge->trace;
     merge->texts = calloc((size_t)rft_trace_string_count(trace) + 1, sizeof(*merge->texts));
@@ -561,9 +543,8 @@ merge_all(struct merge *merge, const char *path)
     return true;
 }
 
-struct rft_error *
-rft_merge(struct rft_model *model, const char *path, const struct rft_trace *trace,
-          const struct rft_intake *intake)
+struct rft_error *rft_merge(struct rft_model *model, const char *path,
+                            const struct rft_trace *trace, const struct rft_intake *intake)
 {
     struct merge merge = {
         .store = model->store,

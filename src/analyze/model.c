@@ -3,8 +3,8 @@
 
 #include "analyze/store.h"
 
-struct rft_error *
-rft_curve_begin(const struct rft_model *model, uint32_t site, struct rft_curve_cursor *ret)
+struct rft_error *rft_curve_begin(const struct rft_model *model, uint32_t site,
+                                  struct rft_curve_cursor *ret)
 {
     rft_curve_points points = {0};
     if (site >= model->site_count)
@@ -12,8 +12,7 @@ rft_curve_begin(const struct rft_model *model, uint32_t site, struct rft_curve_c
     const struct rft_site *known = &model->sites[site];
     for (uint32_t i = 0; i < known->part_count; i++) {
         const struct rft_site_part *part = &model->parts[known->first_part + i];
-        if (!rft_curve_points_of(part->curve, model->processes[part->process].offset_ms,
-                                 &points)) {
+        if (!rft_curve_points_of(part->curve, model->processes[part->process].offset_ms, &points)) {
             rft_vec_free(&points);
             return rft_error_no_memory();
         }
@@ -40,8 +39,7 @@ rft_curve_begin(const struct rft_model *model, uint32_t site, struct rft_curve_c
     return NULL;
 }
 
-bool
-rft_curve_next(struct rft_curve_cursor *cursor, struct rft_curve_step *ret)
+bool rft_curve_next(struct rft_curve_cursor *cursor, struct rft_curve_step *ret)
 {
     if (cursor->at >= cursor->count)
         return false;
@@ -49,15 +47,13 @@ rft_curve_next(struct rft_curve_cursor *cursor, struct rft_curve_step *ret)
     return true;
 }
 
-void
-rft_curve_end(struct rft_curve_cursor *cursor)
+void rft_curve_end(struct rft_curve_cursor *cursor)
 {
     free(cursor->steps);
     *cursor = (struct rft_curve_cursor){0};
 }
 
-const struct rft_frame *
-rft_model_frame(const struct rft_model *model, uint32_t node)
+const struct rft_frame *rft_model_frame(const struct rft_model *model, uint32_t node)
 {
     static const struct rft_frame empty = {
         .file = "", .function = "", .origin = RFT_ORIGIN_GENERATED};
@@ -65,8 +61,7 @@ rft_model_frame(const struct rft_model *model, uint32_t node)
     return frame < model->frame_count ? &model->frames[frame] : &empty;
 }
 
-uint32_t
-rft_model_own_node(const struct rft_model *model, uint32_t node)
+uint32_t rft_model_own_node(const struct rft_model *model, uint32_t node)
 {
     uint32_t package = 0;
     for (uint32_t at = node; at; at = model->stacks[at].parent) {
@@ -79,8 +74,8 @@ rft_model_own_node(const struct rft_model *model, uint32_t node)
     return package ? package : node;
 }
 
-static struct rft_error *
-read_file(struct rft_model *model, const char *path, struct rft_intake *intake)
+static struct rft_error *read_file(struct rft_model *model, const char *path,
+                                   struct rft_intake *intake)
 {
     struct rft_trace_visitor visitor;
     struct rft_trace *trace;
@@ -95,16 +90,15 @@ read_file(struct rft_model *model, const char *path, struct rft_intake *intake)
     return error;
 }
 
-static uint64_t
-size_of(const char *path)
+static uint64_t size_of(const char *path)
 {
     struct stat status;
     return stat(path, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
 }
 
-static struct rft_error *
-read_files(struct rft_model *model, const char *const *paths, size_t path_count,
-           rft_progress_fn *progress, void *progress_data)
+static struct rft_error *read_files(struct rft_model *model, const char *const *paths,
+                                    size_t path_count, rft_progress_fn *progress,
+                                    void *progress_data)
 {
     struct rft_model_store *store = model->store;
     if (!rft_vec_push(&store->stacks, ((struct rft_stack_node){0, RFT_NONE, 0})))
@@ -129,18 +123,18 @@ read_files(struct rft_model *model, const char *const *paths, size_t path_count,
     return rft_build(model);
 }
 
-struct rft_error *
-rft_model_read(const char *const *paths, size_t path_count, rft_progress_fn *progress,
-               void *progress_data, struct rft_model **ret)
+struct rft_error *rft_model_read(const char *const *paths, size_t path_count,
+                                 rft_progress_fn *progress, void *progress_data,
+                                 struct rft_model **ret)
 {
     if (!path_count)
         return rft_error_format(RFT_ERROR_ARGUMENT, "no trace was named");
     struct rft_model *model = calloc(1, sizeof(*model));
     if (model)
         model->store = calloc(1, sizeof(*model->store));
-    struct rft_error *error =
-        model && model->store ? read_files(model, paths, path_count, progress, progress_data)
-                              : rft_error_no_memory();
+    struct rft_error *error = model && model->store
+                                  ? read_files(model, paths, path_count, progress, progress_data)
+                                  : rft_error_no_memory();
     if (error) {
         rft_model_destroy(model);
         return error;
@@ -149,8 +143,7 @@ rft_model_read(const char *const *paths, size_t path_count, rft_progress_fn *pro
     return NULL;
 }
 
-void
-rft_model_destroy(struct rft_model *model)
+void rft_model_destroy(struct rft_model *model)
 {
     if (!model)
         return;

@@ -18,7 +18,7 @@
 
 #include "trace/format.h"
 
-#define RFT_NONE UINT32_MAX /* no such index */
+#define RFT_NONE UINT32_MAX  /* no such index */
 #define RFT_NEVER UINT64_MAX /* has not happened */
 
 /* Where a frame's code comes from. */
@@ -44,14 +44,14 @@ struct rft_stack_node {
 };
 
 struct rft_type {
-    const char *name;           /* module-qualified */
-    uint32_t kind;              /* enum rft_type_kind */
+    const char *name; /* module-qualified */
+    uint32_t kind;    /* enum rft_type_kind */
     uint64_t basic_size, item_size;
 };
 
 struct rft_process {
-    const char *path;       /* the trace file */
-    const char *command;    /* arguments, shell-quoted, joined by blanks */
+    const char *path;    /* the trace file */
+    const char *command; /* arguments, shell-quoted, joined by blanks */
     const char *executable, *directory;
     const char *python_version; /* "3.14.10" */
     const char *version_text;   /* CPython's own, with compiler */
@@ -61,22 +61,22 @@ struct rft_process {
     uint32_t version; /* PY_VERSION_HEX */
     bool free_threaded, debug_build, forked;
     uint64_t pid, parent_pid;
-    uint64_t start_ns;    /* wall clock */
-    uint64_t offset_ms;   /* its start in the model's time */
+    uint64_t start_ns;  /* wall clock */
+    uint64_t offset_ms; /* its start in the model's time */
     uint64_t duration_ms;
     uint64_t tick_ms;
-    bool ended;           /* the trace has an END */
-    uint32_t end_reason;  /* enum rft_end_reason, if ended */
-    bool census;          /* there is a final census: survivors are known one by one */
+    bool ended;          /* the trace has an END */
+    uint32_t end_reason; /* enum rft_end_reason, if ended */
+    bool census;         /* there is a final census: survivors are known one by one */
     uint64_t file_bytes;
     uint64_t births, deaths, live, live_bytes, peak_live;
 };
 
 struct rft_thread {
-    const char *name;    /* "" if it has none */
-    uint64_t native_id;  /* of the first thread with this name */
-    uint32_t process;    /* of that thread */
-    uint32_t count;      /* threads merged into this one */
+    const char *name;          /* "" if it has none */
+    uint64_t native_id;        /* of the first thread with this name */
+    uint32_t process;          /* of that thread */
+    uint32_t count;            /* threads merged into this one */
     uint64_t start_ms, end_ms; /* earliest, latest; RFT_NEVER: still there at the end */
 };
 
@@ -100,18 +100,18 @@ struct rft_mark {
 };
 
 struct rft_losses {
-    uint64_t unseen_births;    /* deaths of objects older than the start; no inexactness */
-    uint64_t inferred_deaths;  /* CPython did not tell; seen when the address was born again */
-    uint64_t dropped_births;   /* births that found no memory in the tracer */
-    uint64_t stale;            /* gone at the census without a death; counted as deaths */
+    uint64_t unseen_births;   /* deaths of objects older than the start; no inexactness */
+    uint64_t inferred_deaths; /* CPython did not tell; seen when the address was born again */
+    uint64_t dropped_births;  /* births that found no memory in the tracer */
+    uint64_t stale;           /* gone at the census without a death; counted as deaths */
     uint64_t slot_gaps, slot_gap_ms;
     uint64_t truncated_stacks;
     uint64_t late_censuses;
-    uint64_t dropped_records;  /* the same as losses that the tracer wrote */
-    uint64_t stopped;          /* times that tracing stopped early, and gave a reason */
-    uint64_t stopped_early;    /* traces that end because tracing stopped */
-    uint64_t unequal_ends;     /* traces whose own totals differ from the sum of their ticks */
-    uint64_t no_end;           /* traces without an END: killed, or still running */
+    uint64_t dropped_records; /* the same as losses that the tracer wrote */
+    uint64_t stopped;         /* times that tracing stopped early, and gave a reason */
+    uint64_t stopped_early;   /* traces that end because tracing stopped */
+    uint64_t unequal_ends;    /* traces whose own totals differ from the sum of their ticks */
+    uint64_t no_end;          /* traces without an END: killed, or still running */
     uint64_t bad_chunks, lost_chunks, skipped_bytes; /* damage of the files */
     /* Sum over sites of |births - deaths - survivors of the census|: 0 unless
      * there is damage or a defect. */
@@ -120,8 +120,8 @@ struct rft_losses {
 
 struct rft_totals {
     uint64_t births, deaths, live, live_bytes, dead_bytes, died_at_once;
-    uint64_t peak_live, peak_ms; /* whole program, at tick resolution */
-    bool live_bytes_estimated;   /* at least one site's are */
+    uint64_t peak_live, peak_ms;    /* whole program, at tick resolution */
+    bool live_bytes_estimated;      /* at least one site's are */
     uint64_t ages[RFT_AGE_BUCKETS]; /* deaths by age */
 };
 
@@ -142,7 +142,7 @@ struct rft_growth {
     uint64_t grown;       /* objects it grew by since then */
     uint64_t grown_bytes; /* theirs, from the site's mean living size */
     double objects_per_s, bytes_per_s; /* since then */
-    double stays;         /* share of the births since then that never died, 0..1 */
+    double stays;                      /* share of the births since then that never died, 0..1 */
 };
 
 /* Survivors of the last census that were born in one interval, process' time. */
@@ -157,36 +157,36 @@ struct rft_site_part {
     uint32_t site, process;
     uint64_t births, deaths, live, live_bytes, dead_bytes;
     uint64_t peak_live;
-    uint64_t collected; /* deaths in the collection just before the census, if marked */
+    uint64_t collected;      /* deaths in the collection just before the census, if marked */
     struct rft_curve *curve; /* births and deaths over time; see rft_curve_begin() */
     struct rft_survivors *survivors; /* by birth time; NULL: none, or no census */
-    bool census; /* live, live_bytes are from the census */
+    bool census;                     /* live, live_bytes are from the census */
 };
 
 struct rft_site {
-    uint32_t stack;       /* innermost node in stacks */
+    uint32_t stack; /* innermost node in stacks */
     uint32_t type;
-    uint32_t thread;      /* RFT_NONE: not known */
-    uint32_t interpreter; /* RFT_NONE: not known */
+    uint32_t thread;                 /* RFT_NONE: not known */
+    uint32_t interpreter;            /* RFT_NONE: not known */
     uint32_t first_part, part_count; /* range in parts; one part per process */
     uint64_t births, deaths;
-    uint64_t live;        /* survivors of the census; births - deaths where there is none */
+    uint64_t live; /* survivors of the census; births - deaths where there is none */
     uint64_t live_bytes, dead_bytes;
     uint64_t died_at_once;
     uint64_t peak_live;
-    uint64_t unexplained; /* |births - deaths - live| */
+    uint64_t unexplained;      /* |births - deaths - live| */
     bool live_bytes_estimated; /* no census: mean of the dead, or the type's own size */
-    uint64_t *ages; /* deaths by age, RFT_AGE_BUCKETS of them; [0] equals died_at_once */
+    uint64_t *ages;            /* deaths by age, RFT_AGE_BUCKETS of them; [0] equals died_at_once */
     struct rft_growth growth;
     uint32_t growing; /* index in growing this site is part of, or RFT_NONE */
 };
 
 /* One thing that keeps growing: best first in rft_model.growing. */
 struct rft_growing {
-    uint32_t site;            /* the one to look at */
-    bool slowing;             /* GROWING, or only SLOWING: these come last */
-    const uint32_t *members;  /* sites with the same type and place: other threads, callers;
-                               * `site` itself first */
+    uint32_t site;           /* the one to look at */
+    bool slowing;            /* GROWING, or only SLOWING: these come last */
+    const uint32_t *members; /* sites with the same type and place: other threads, callers;
+                              * `site` itself first */
     uint32_t member_count;
     const uint32_t *companions; /* sites that grow along with it: an instance's dict, strings;
                                  * by grown bytes, descending */
@@ -199,9 +199,9 @@ struct rft_growing {
 
 /* Whole program over time. */
 struct rft_timeline_point {
-    uint64_t time_ms; /* model time: end of the interval */
+    uint64_t time_ms;        /* model time: end of the interval */
     uint64_t births, deaths; /* in the interval that ends here */
-    uint64_t live; /* after it */
+    uint64_t live;           /* after it */
 };
 
 /* Why counts are not exact; text for people, one sentence without a full stop. */
@@ -216,9 +216,9 @@ struct rft_model {
     struct rft_type *types;
     struct rft_frame *frames;
     struct rft_stack_node *stacks;
-    struct rft_site *sites;      /* most live bytes first, then most births */
+    struct rft_site *sites; /* most live bytes first, then most births */
     struct rft_site_part *parts;
-    struct rft_growing *growing; /* best first; empty: nothing keeps growing */
+    struct rft_growing *growing;         /* best first; empty: nothing keeps growing */
     struct rft_timeline_point *timeline; /* ascending */
     struct rft_loss *loss_list;
     struct rft_mark *marks;

@@ -7,8 +7,7 @@
 
 /* ".../lib/python3.14/..." and ".../python314.zip/...": where Python keeps its own
  * library, wherever it is installed. */
-static bool
-in_python_library(const char *file)
+static bool in_python_library(const char *file)
 {
     for (const char *at = file; (at = strstr(at, "/python")); at++) {
         const char *version = at + strlen("/python");
@@ -20,8 +19,7 @@ in_python_library(const char *file)
     return false;
 }
 
-enum rft_origin
-rft_origin_of(const char *file)
+enum rft_origin rft_origin_of(const char *file)
 {
     if (!strncmp(file, "<frozen ", 8))
         return RFT_ORIGIN_STDLIB;

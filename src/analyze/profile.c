@@ -14,8 +14,7 @@
 #define EXIT_SHARE_MAX 0.25
 
 /* Live counts take the place of deaths. */
-static void
-to_live(rft_curve_points *points, struct rft_profile *profile)
+static void to_live(rft_curve_points *points, struct rft_profile *profile)
 {
     int64_t live = 0;
     for (size_t i = 0; i < points->count; i++) {
@@ -31,9 +30,8 @@ to_live(rft_curve_points *points, struct rft_profile *profile)
 
 /* The number of points of the site's regular life: those of the fall at exit are
  * left out. */
-static size_t
-find_end(const struct rft_profile_frame *frame, const rft_curve_points *points,
-         struct rft_profile *profile)
+static size_t find_end(const struct rft_profile_frame *frame, const rft_curve_points *points,
+                       struct rft_profile *profile)
 {
     double duration = (double)frame->duration_ms;
     double zone = fmax(EXIT_TICKS * (double)frame->tick_ms, EXIT_SHARE * duration);
@@ -53,8 +51,7 @@ find_end(const struct rft_profile_frame *frame, const rft_curve_points *points,
     return top + 1;
 }
 
-static unsigned
-window_of(const struct rft_profile_frame *frame, double ms)
+static unsigned window_of(const struct rft_profile_frame *frame, double ms)
 {
     double at = floor(ms / frame->window_ms);
     return at >= frame->windows ? frame->windows - 1 : at > 0 ? (unsigned)at : 0;
@@ -62,23 +59,20 @@ window_of(const struct rft_profile_frame *frame, double ms)
 
 /* A tick's births happened before its time: a tick at a window's very end belongs
  * to that window. */
-static unsigned
-window_of_tick(const struct rft_profile_frame *frame, uint64_t ms)
+static unsigned window_of_tick(const struct rft_profile_frame *frame, uint64_t ms)
 {
     return window_of(frame, (double)ms - 1e-3);
 }
 
-static void
-add_births(const struct rft_profile_frame *frame, const rft_curve_points *points,
-           double to[RFT_WINDOWS])
+static void add_births(const struct rft_profile_frame *frame, const rft_curve_points *points,
+                       double to[RFT_WINDOWS])
 {
     for (size_t i = 0; i < points->count; i++)
         to[window_of_tick(frame, points->items[i].time_ms)] += (double)points->items[i].births;
 }
 
-void
-rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms, uint64_t tick_ms,
-                       const rft_curve_points *whole)
+void rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms, uint64_t tick_ms,
+                            const rft_curve_points *whole)
 {
     *frame = (struct rft_profile_frame){
         .duration_ms = duration_ms,
@@ -98,9 +92,8 @@ rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms, ui
 
 /* floors[w]: the least that was alive from the start of window w on. The floor of
  * a saw-tooth is flat, that of a leak rises. */
-static void
-find_rises(const struct rft_profile_frame *frame, const rft_curve_points *points, size_t count,
-           struct rft_profile *profile)
+static void find_rises(const struct rft_profile_frame *frame, const rft_curve_points *points,
+                       size_t count, struct rft_profile *profile)
 {
     double floors[RFT_WINDOWS + 1];
     double least = (double)points->items[count - 1].deaths, fall = 0;
@@ -124,9 +117,8 @@ find_rises(const struct rft_profile_frame *frame, const rft_curve_points *points
 }
 
 /* Survivors of a cohort that spans several windows are spread as its births were. */
-static void
-spread(const struct rft_profile_frame *frame, const struct rft_survivors *survivors,
-       struct rft_profile *profile)
+static void spread(const struct rft_profile_frame *frame, const struct rft_survivors *survivors,
+                   struct rft_profile *profile)
 {
     double from = (double)survivors->birth_ms, to = from + (double)survivors->length_ms;
     unsigned first = window_of(frame, from), last = window_of(frame, to);
@@ -142,10 +134,9 @@ spread(const struct rft_profile_frame *frame, const struct rft_survivors *surviv
         profile->survivors[w] += (double)survivors->objects * weights[w] / sum;
 }
 
-void
-rft_profile_make(const struct rft_profile_frame *frame, rft_curve_points *points,
-                 const struct rft_site_part *const *parts, size_t part_count,
-                 struct rft_profile *ret)
+void rft_profile_make(const struct rft_profile_frame *frame, rft_curve_points *points,
+                      const struct rft_site_part *const *parts, size_t part_count,
+                      struct rft_profile *ret)
 {
     *ret = (struct rft_profile){0};
     if (!frame->windows || !points->count)

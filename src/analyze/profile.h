@@ -15,27 +15,27 @@ enum {
 };
 
 struct rft_profile {
-    unsigned windows;  /* in the whole run; 0: too short */
-    unsigned used;     /* windows up to the end of the site's regular life */
+    unsigned windows; /* in the whole run; 0: too short */
+    unsigned used;    /* windows up to the end of the site's regular life */
     double window_ms;
-    uint64_t end_ms;   /* end of its regular life: of the run, or where it was released at
-                        * exit; process' time, like all here */
-    bool released;     /* objects were freed when the program ended */
+    uint64_t end_ms; /* end of its regular life: of the run, or where it was released at
+                      * exit; process' time, like all here */
+    bool released;   /* objects were freed when the program ended */
 
     /* Per window; sums for groups of sites. */
-    double rise[RFT_WINDOWS];   /* by how much the floor rose: objects that came to stay */
+    double rise[RFT_WINDOWS]; /* by how much the floor rose: objects that came to stay */
     double births[RFT_WINDOWS];
     double survivors[RFT_WINDOWS]; /* final survivors born in it */
-    const double *program_births; /* the frame's */
+    const double *program_births;  /* the frame's */
 
-    double fall[RFT_WINDOWS];   /* the deepest fall that begins in or after it */
+    double fall[RFT_WINDOWS]; /* the deepest fall that begins in or after it */
 
     double start_live; /* floor at time 0 */
     double end_live;   /* objects alive at end_ms */
     double peak_live;
     double final_survivors; /* of the census; 0 if there is none */
-    double revived;    /* deaths taken back */
-    double collected;  /* freed by the collection before the final census */
+    double revived;         /* deaths taken back */
+    double collected;       /* freed by the collection before the final census */
 };
 
 /* What profiles of a process are made with. */
@@ -48,8 +48,8 @@ struct rft_profile_frame {
 };
 
 /* @param whole The process's births and deaths. */
-void rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms,
-                            uint64_t tick_ms, const rft_curve_points *whole);
+void rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms, uint64_t tick_ms,
+                            const rft_curve_points *whole);
 
 /* @param points Of one site or of several together, sorted. Changed: `deaths` of
  *               each point becomes the live count after it.

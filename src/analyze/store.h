@@ -60,8 +60,7 @@ uint32_t rft_store_frame(struct rft_model_store *store, struct rft_frame frame);
 uint32_t rft_store_stack(struct rft_model_store *store, uint32_t parent, uint32_t frame);
 uint32_t rft_store_type(struct rft_model_store *store, struct rft_type type);
 uint32_t rft_store_thread(struct rft_model_store *store, struct rft_thread thread);
-uint32_t rft_store_interpreter(struct rft_model_store *store,
-                               struct rft_interpreter interpreter);
+uint32_t rft_store_interpreter(struct rft_model_store *store, struct rft_interpreter interpreter);
 /* A site without numbers yet. */
 uint32_t rft_store_site(struct rft_model_store *store, uint32_t stack, uint32_t type,
                         uint32_t thread, uint32_t interpreter);
@@ -85,9 +84,9 @@ struct rft_intake_site {
     /* The last census that named the site. */
     struct rft_survivors *survivors;
     uint64_t survivor_count, survivor_bytes;
-    uint64_t live_then;    /* births - deaths when that census came */
-    uint32_t census;       /* its number from 1; 0: none */
-    uint32_t last_tick;    /* number from 1 of the last tick that named the site */
+    uint64_t live_then; /* births - deaths when that census came */
+    uint32_t census;    /* its number from 1; 0: none */
+    uint32_t last_tick; /* number from 1 of the last tick that named the site */
 };
 
 struct rft_intake_census {

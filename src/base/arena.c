@@ -16,8 +16,7 @@ struct rft_arena_block {
     _Alignas(max_align_t) char bytes[];
 };
 
-static struct rft_arena_block *
-add_block(struct rft_arena *arena, size_t size)
+static struct rft_arena_block *add_block(struct rft_arena *arena, size_t size)
 {
     struct rft_arena_block *block = malloc(sizeof(*block) + size);
     if (!block)
@@ -27,8 +26,7 @@ add_block(struct rft_arena *arena, size_t size)
     return block;
 }
 
-void *
-rft_arena_alloc(struct rft_arena *arena, size_t size)
+void *rft_arena_alloc(struct rft_arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
@@ -48,8 +46,7 @@ rft_arena_alloc(struct rft_arena *arena, size_t size)
     return piece;
 }
 
-char *
-rft_arena_copy(struct rft_arena *arena, const char *bytes, size_t size)
+char *rft_arena_copy(struct rft_arena *arena, const char *bytes, size_t size)
 {
     char *copy = size < SIZE_MAX ? rft_arena_alloc(arena, size + 1) : NULL;
     if (!copy)
@@ -60,8 +57,7 @@ rft_arena_copy(struct rft_arena *arena, const char *bytes, size_t size)
     return copy;
 }
 
-void
-rft_arena_deinit(struct rft_arena *arena)
+void rft_arena_deinit(struct rft_arena *arena)
 {
     for (struct rft_arena_block *block = arena->blocks, *next; block; block = next) {
         next = block->next;

@@ -9,8 +9,7 @@ static const uint32_t nibbles[16] = {
     0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
 };
 
-static uint32_t
-crc_portable(uint32_t crc, const unsigned char *at, size_t size)
+static uint32_t crc_portable(uint32_t crc, const unsigned char *at, size_t size)
 {
     for (; size; size--, at++) {
         crc ^= *at;
@@ -24,8 +23,9 @@ crc_portable(uint32_t crc, const unsigned char *at, size_t size)
 
 #include <nmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t
-crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
+__attribute__((target("sse4.2"))) static uint32_t crc_instruction(uint32_t crc,
+                                                                  const unsigned char *at,
+                                                                  size_t size)
 {
     uint64_t wide = crc;
     for (; size >= 8; size -= 8, at += 8) {
@@ -39,8 +39,7 @@ crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
     return crc;
 }
 
-static int
-has_instruction(void)
+static int has_instruction(void)
 {
     /* The agent may compute a checksum before constructors have run. */
     __builtin_cpu_init();
@@ -51,8 +50,7 @@ has_instruction(void)
 
 #include <arm_acle.h>
 
-static uint32_t
-crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
+static uint32_t crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
 {
     for (; size >= 8; size -= 8, at += 8) {
         uint64_t word;
@@ -64,30 +62,26 @@ crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
     return crc;
 }
 
-static int
-has_instruction(void)
+static int has_instruction(void)
 {
     return 1;
 }
 
 #else
 
-static uint32_t
-crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
+static uint32_t crc_instruction(uint32_t crc, const unsigned char *at, size_t size)
 {
     return crc_portable(crc, at, size);
 }
 
-static int
-has_instruction(void)
+static int has_instruction(void)
 {
     return 0;
 }
 
 #endif
 
-uint32_t
-rft_crc32c(uint32_t seed, const void *bytes, size_t size)
+uint32_t rft_crc32c(uint32_t seed, const void *bytes, size_t size)
 {
     uint32_t crc = ~seed;
     if (has_instruction())

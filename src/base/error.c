@@ -10,14 +10,13 @@ static struct rft_error no_memory = {
     .message = "out of memory",
 };
 
-struct rft_error *
-rft_error_no_memory(void)
+struct rft_error *rft_error_no_memory(void)
 {
     return &no_memory;
 }
 
-static struct rft_error *
-make(enum rft_error_code code, int os_errno, const char *format, va_list arguments)
+static struct rft_error *make(enum rft_error_code code, int os_errno, const char *format,
+                              va_list arguments)
 {
     va_list again;
     va_copy(again, arguments);
@@ -40,8 +39,7 @@ make(enum rft_error_code code, int os_errno, const char *format, va_list argumen
     return error;
 }
 
-struct rft_error *
-rft_error_format(enum rft_error_code code, const char *format, ...)
+struct rft_error *rft_error_format(enum rft_error_code code, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -50,8 +48,7 @@ rft_error_format(enum rft_error_code code, const char *format, ...)
     return error;
 }
 
-struct rft_error *
-rft_error_os(int os_errno, const char *format, ...)
+struct rft_error *rft_error_os(int os_errno, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -60,8 +57,7 @@ rft_error_os(int os_errno, const char *format, ...)
     return error;
 }
 
-void
-rft_error_destroy(struct rft_error *error)
+void rft_error_destroy(struct rft_error *error)
 {
     if (error != &no_memory)
         free(error);

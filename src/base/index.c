@@ -5,8 +5,7 @@
 
 enum { FIRST_CAPACITY = 64 };
 
-uint32_t
-rft_index_probe(const struct rft_index *index, uint64_t hash, uint32_t *at)
+uint32_t rft_index_probe(const struct rft_index *index, uint64_t hash, uint32_t *at)
 {
     if (!index->capacity)
         return RFT_INDEX_END;
@@ -21,8 +20,7 @@ rft_index_probe(const struct rft_index *index, uint64_t hash, uint32_t *at)
     }
 }
 
-static void
-place(const struct rft_index *index, struct rft_index_slot slot)
+static void place(const struct rft_index *index, struct rft_index_slot slot)
 {
     uint32_t mask = index->capacity - 1;
     uint32_t at = slot.hash & mask;
@@ -31,8 +29,7 @@ place(const struct rft_index *index, struct rft_index_slot slot)
     index->slots[at] = slot;
 }
 
-static bool
-grow(struct rft_index *index)
+static bool grow(struct rft_index *index)
 {
     struct rft_index grown = {.count = index->count};
     grown.capacity = index->capacity ? index->capacity * 2 : FIRST_CAPACITY;
@@ -51,8 +48,7 @@ grow(struct rft_index *index)
     return true;
 }
 
-bool
-rft_index_add(struct rft_index *index, uint64_t hash, uint32_t item)
+bool rft_index_add(struct rft_index *index, uint64_t hash, uint32_t item)
 {
     /* A quarter of the slots stays free: a search ends at a free one. */
     if (index->count >= index->capacity - index->capacity / 4 && !grow(index))
@@ -62,15 +58,13 @@ rft_index_add(struct rft_index *index, uint64_t hash, uint32_t item)
     return true;
 }
 
-void
-rft_index_deinit(struct rft_index *index)
+void rft_index_deinit(struct rft_index *index)
 {
     free(index->slots);
     *index = (struct rft_index){0};
 }
 
-uint64_t
-rft_hash_bytes(const void *bytes, size_t size)
+uint64_t rft_hash_bytes(const void *bytes, size_t size)
 {
     const unsigned char *at = bytes;
     uint64_t hash = size;

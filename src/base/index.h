@@ -39,8 +39,7 @@ void rft_index_deinit(struct rft_index *index);
 uint64_t rft_hash_bytes(const void *bytes, size_t size);
 
 /* Mix one more number into a hash. */
-static inline uint64_t
-rft_hash_mix(uint64_t hash, uint64_t value)
+static inline uint64_t rft_hash_mix(uint64_t hash, uint64_t value)
 {
     /* Two rounds of the multiply-and-fold of a 128-bit product: every bit of
      * `value` reaches every bit of the result. */

@@ -4,22 +4,19 @@
 #include <math.h>
 #include <string.h>
 
-void
-rft_json_init(struct rft_json *json, FILE *to, unsigned indent)
+void rft_json_init(struct rft_json *json, FILE *to, unsigned indent)
 {
     *json = (struct rft_json){.to = to, .indent = indent};
 }
 
-static void
-new_line(struct rft_json *json)
+static void new_line(struct rft_json *json)
 {
     if (json->indent)
         fprintf(json->to, "\n%*s", (int)(json->indent * json->depth), "");
 }
 
 /* What has to stand before a key, or a value that has none. */
-static void
-begin_member(struct rft_json *json)
+static void begin_member(struct rft_json *json)
 {
     if (json->after_key) {
         json->after_key = false;
@@ -33,8 +30,7 @@ begin_member(struct rft_json *json)
     new_line(json);
 }
 
-static void
-begin(struct rft_json *json, char bracket)
+static void begin(struct rft_json *json, char bracket)
 {
     begin_member(json);
     fputc(bracket, json->to);
@@ -42,40 +38,34 @@ begin(struct rft_json *json, char bracket)
         json->filled[json->depth++] = false;
 }
 
-static void
-end(struct rft_json *json, char bracket)
+static void end(struct rft_json *json, char bracket)
 {
     if (json->depth && json->filled[--json->depth])
         new_line(json);
     fputc(bracket, json->to);
 }
 
-void
-rft_json_object_begin(struct rft_json *json)
+void rft_json_object_begin(struct rft_json *json)
 {
     begin(json, '{');
 }
 
-void
-rft_json_object_end(struct rft_json *json)
+void rft_json_object_end(struct rft_json *json)
 {
     end(json, '}');
 }
 
-void
-rft_json_array_begin(struct rft_json *json)
+void rft_json_array_begin(struct rft_json *json)
 {
     begin(json, '[');
 }
 
-void
-rft_json_array_end(struct rft_json *json)
+void rft_json_array_end(struct rft_json *json)
 {
     end(json, ']');
 }
 
-static void
-quoted(struct rft_json *json, const char *text)
+static void quoted(struct rft_json *json, const char *text)
 {
     fputc('"', json->to);
     const char *plain = text;
@@ -95,8 +85,7 @@ quoted(struct rft_json *json, const char *text)
     fputc('"', json->to);
 }
 
-void
-rft_json_key(struct rft_json *json, const char *key)
+void rft_json_key(struct rft_json *json, const char *key)
 {
     begin_member(json);
     quoted(json, key);
@@ -104,8 +93,7 @@ rft_json_key(struct rft_json *json, const char *key)
     json->after_key = true;
 }
 
-void
-rft_json_string(struct rft_json *json, const char *text)
+void rft_json_string(struct rft_json *json, const char *text)
 {
     if (!text) {
         rft_json_null(json);
@@ -115,22 +103,19 @@ rft_json_string(struct rft_json *json, const char *text)
     quoted(json, text);
 }
 
-void
-rft_json_uint(struct rft_json *json, uint64_t value)
+void rft_json_uint(struct rft_json *json, uint64_t value)
 {
     begin_member(json);
     fprintf(json->to, "%" PRIu64, value);
 }
 
-void
-rft_json_int(struct rft_json *json, int64_t value)
+void rft_json_int(struct rft_json *json, int64_t value)
 {
     begin_member(json);
     fprintf(json->to, "%" PRId64, value);
 }
 
-void
-rft_json_double(struct rft_json *json, double value)
+void rft_json_double(struct rft_json *json, double value)
 {
     if (!isfinite(value)) {
         rft_json_null(json);
@@ -146,15 +131,13 @@ rft_json_double(struct rft_json *json, double value)
     fputs(text, json->to);
 }
 
-void
-rft_json_bool(struct rft_json *json, bool value)
+void rft_json_bool(struct rft_json *json, bool value)
 {
     begin_member(json);
     fputs(value ? "true" : "false", json->to);
 }
 
-void
-rft_json_null(struct rft_json *json)
+void rft_json_null(struct rft_json *json)
 {
     begin_member(json);
     fputs("null", json->to);

@@ -13,7 +13,7 @@ enum { RFT_JSON_DEPTH = 32 };
  * (ferror). */
 struct rft_json {
     FILE *to;
-    unsigned indent;    /* blanks per level; 0: all on one line */
+    unsigned indent; /* blanks per level; 0: all on one line */
     unsigned depth;
     bool filled[RFT_JSON_DEPTH]; /* whether the level has a member already */
     bool after_key;

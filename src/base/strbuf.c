@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* Room for `more` bytes and the NUL. */
-static bool
-reserve(struct rft_strbuf *buffer, size_t more)
+static bool reserve(struct rft_strbuf *buffer, size_t more)
 {
     if (buffer->failed || more > SIZE_MAX / 4 - buffer->length) {
         buffer->failed = true;
@@ -30,8 +29,7 @@ reserve(struct rft_strbuf *buffer, size_t more)
     return true;
 }
 
-void
-rft_strbuf_add_bytes(struct rft_strbuf *buffer, const char *bytes, size_t size)
+void rft_strbuf_add_bytes(struct rft_strbuf *buffer, const char *bytes, size_t size)
 {
     if (!reserve(buffer, size))
         return;
@@ -41,20 +39,17 @@ rft_strbuf_add_bytes(struct rft_strbuf *buffer, const char *bytes, size_t size)
     buffer->text[buffer->length] = 0;
 }
 
-void
-rft_strbuf_add(struct rft_strbuf *buffer, const char *text)
+void rft_strbuf_add(struct rft_strbuf *buffer, const char *text)
 {
     rft_strbuf_add_bytes(buffer, text, strlen(text));
 }
 
-void
-rft_strbuf_add_char(struct rft_strbuf *buffer, char c)
+void rft_strbuf_add_char(struct rft_strbuf *buffer, char c)
 {
     rft_strbuf_add_bytes(buffer, &c, 1);
 }
 
-void
-rft_strbuf_format(struct rft_strbuf *buffer, const char *format, ...)
+void rft_strbuf_format(struct rft_strbuf *buffer, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -72,14 +67,12 @@ rft_strbuf_format(struct rft_strbuf *buffer, const char *format, ...)
     buffer->length += (size_t)length;
 }
 
-const char *
-rft_strbuf_text(const struct rft_strbuf *buffer)
+const char *rft_strbuf_text(const struct rft_strbuf *buffer)
 {
     return buffer->text ? buffer->text : "";
 }
 
-void
-rft_strbuf_clear(struct rft_strbuf *buffer)
+void rft_strbuf_clear(struct rft_strbuf *buffer)
 {
     buffer->length = 0;
     buffer->failed = false;
@@ -87,8 +80,7 @@ rft_strbuf_clear(struct rft_strbuf *buffer)
         buffer->text[0] = 0;
 }
 
-void
-rft_strbuf_deinit(struct rft_strbuf *buffer)
+void rft_strbuf_deinit(struct rft_strbuf *buffer)
 {
     free(buffer->text);
     *buffer = (struct rft_strbuf){0};

@@ -4,13 +4,15 @@
 
 /* Decodes one character that may be a surrogate (surrogatepass); 0 if the bytes
  * are no UTF-8. */
-static size_t
-decode(const unsigned char *at, size_t size, uint32_t *ret)
+static size_t decode(const unsigned char *at, size_t size, uint32_t *ret)
 {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3
-                                                       : at[0] < 0xf5 ? 4
-                                                                      : 0;
+    size_t length = at[0] < 0x80   ? 1
+                    : at[0] < 0xc2 ? 0
+                    : at[0] < 0xe0 ? 2
+                    : at[0] < 0xf0 ? 3
+                    : at[0] < 0xf5 ? 4
+                                   : 0;
     if (!length || length > size)
         return 0;
     uint32_t c = length == 1 ? at[0] : at[0] & (0x7fu >> length);
@@ -25,15 +27,13 @@ decode(const unsigned char *at, size_t size, uint32_t *ret)
     return length;
 }
 
-static int
-is_control(uint32_t c)
+static int is_control(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0x200e ||
            c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-void
-rft_text_clean(struct rft_strbuf *to, const char *bytes, size_t size)
+void rft_text_clean(struct rft_strbuf *to, const char *bytes, size_t size)
 {
     const unsigned char *at = (const unsigned char *)bytes;
     while (size) {
@@ -42,14 +42,11 @@ rft_text_clean(struct rft_strbuf *to, const char *bytes, size_t size)
         if (!length) {
             rft_strbuf_format(to, "\\x%02x", *at);
             length = 1;
-        }
-        else if (c == '\n' || c == '\r' || c == '\t') {
+        } else if (c == '\n' || c == '\r' || c == '\t') {
             rft_strbuf_add(to, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-        }
-        else if (is_control(c) || (c >= 0xd800 && c < 0xe000)) {
+        } else if (is_control(c) || (c >= 0xd800 && c < 0xe000)) {
             rft_strbuf_format(to, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
-        }
-        else {
+        } else {
             rft_strbuf_add_bytes(to, (const char *)at, length);
         }
         at += length;

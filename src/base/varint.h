@@ -11,8 +11,7 @@ enum { RFT_VARINT_MAX = 10 }; /* bytes of the longest uint64_t */
 
 /* Write `value` at `to`, which has room for RFT_VARINT_MAX bytes; returns how
  * many were used. */
-static inline size_t
-rft_varint_put(unsigned char *to, uint64_t value)
+static inline size_t rft_varint_put(unsigned char *to, uint64_t value)
 {
     size_t n = 0;
     while (value >= 0x80) {
@@ -25,8 +24,7 @@ rft_varint_put(unsigned char *to, uint64_t value)
 
 /* Read a varint at *at, which must end before `end`, and step over it. False if
  * it is cut off or does not fit 64 bits; *at is then not changed. */
-static inline bool
-rft_varint_get(const unsigned char **at, const unsigned char *end, uint64_t *ret)
+static inline bool rft_varint_get(const unsigned char **at, const unsigned char *end, uint64_t *ret)
 {
     const unsigned char *p = *at;
     if (p < end && *p < 0x80) {
@@ -49,14 +47,12 @@ rft_varint_get(const unsigned char **at, const unsigned char *end, uint64_t *ret
     return false;
 }
 
-static inline uint64_t
-rft_zigzag(int64_t value)
+static inline uint64_t rft_zigzag(int64_t value)
 {
     return ((uint64_t)value << 1) ^ (uint64_t)(value < 0 ? -1 : 0);
 }
 
-static inline int64_t
-rft_unzigzag(uint64_t value)
+static inline int64_t rft_unzigzag(uint64_t value)
 {
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }

@@ -8,29 +8,29 @@
 #include <stdlib.h>
 
 /* Declare an array of `type` that grows: struct { RFT_VEC(int) numbers; }. */
-#define RFT_VEC(type)                                                                          \
-    struct {                                                                                   \
-        type *items;                                                                           \
-        size_t count, capacity;                                                                \
+#define RFT_VEC(type)                                                                              \
+    struct {                                                                                       \
+        type *items;                                                                               \
+        size_t count, capacity;                                                                    \
     }
 
 /* Make room for `more` further items. False without memory; the array is then
  * as it was. */
-#define rft_vec_reserve(vec, more)                                                             \
-    ((vec)->capacity - (vec)->count >= (size_t)(more)                                          \
-         ? true                                                                                \
-         : rft_vec_grow((void **)&(vec)->items, &(vec)->capacity, (vec)->count,                \
-                        (size_t)(more), sizeof(*(vec)->items)))
+#define rft_vec_reserve(vec, more)                                                                 \
+    ((vec)->capacity - (vec)->count >= (size_t)(more)                                              \
+         ? true                                                                                    \
+         : rft_vec_grow((void **)&(vec)->items, &(vec)->capacity, (vec)->count, (size_t)(more),    \
+                        sizeof(*(vec)->items)))
 
 /* Append one item; false without memory. */
-#define rft_vec_push(vec, item)                                                                \
+#define rft_vec_push(vec, item)                                                                    \
     (rft_vec_reserve(vec, 1) ? ((vec)->items[(vec)->count++] = (item), true) : false)
 
-#define rft_vec_free(vec) (free((vec)->items), (vec)->items = NULL, (vec)->count = 0,         \
-                           (vec)->capacity = 0, (void)0)
+#define rft_vec_free(vec)                                                                          \
+    (free((vec)->items), (vec)->items = NULL, (vec)->count = 0, (vec)->capacity = 0, (void)0)
 
-static inline bool
-rft_vec_grow(void **items, size_t *capacity, size_t count, size_t more, size_t item_size)
+static inline bool rft_vec_grow(void **items, size_t *capacity, size_t count, size_t more,
+                                size_t item_size)
 {
     if (more > SIZE_MAX / 2 / item_size - count)
         return false;

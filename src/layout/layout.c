@@ -6,59 +6,96 @@
  * 3.13 Include/internal/pycore_runtime.h, 3.14 and 3.15
  * Include/internal/pycore_debug_offsets.h. */
 #define INTERP_HEAD RFT_INTERP_SIZE, RFT_INTERP_ID, RFT_INTERP_NEXT, RFT_INTERP_THREADS
-#define INTERP_TAIL                                                               \
-    RFT_INTERP_GC, RFT_INTERP_MODULES, RFT_INTERP_SYSDICT, RFT_INTERP_BUILTINS,    \
-        RFT_INTERP_GIL, RFT_INTERP_GIL_STATE, RFT_INTERP_GIL_ENABLED,             \
-        RFT_INTERP_GIL_LOCKED, RFT_INTERP_GIL_HOLDER
+#define INTERP_TAIL                                                                                \
+    RFT_INTERP_GC, RFT_INTERP_MODULES, RFT_INTERP_SYSDICT, RFT_INTERP_BUILTINS, RFT_INTERP_GIL,    \
+        RFT_INTERP_GIL_STATE, RFT_INTERP_GIL_ENABLED, RFT_INTERP_GIL_LOCKED, RFT_INTERP_GIL_HOLDER
 #define RUNTIME RFT_RUNTIME_SIZE, RFT_RUNTIME_FINALIZING, RFT_RUNTIME_INTERPRETERS
-#define THREAD_HEAD                                                               \
+#define THREAD_HEAD                                                                                \
     RFT_THREAD_SIZE, RFT_THREAD_PREV, RFT_THREAD_NEXT, RFT_THREAD_INTERP, RFT_THREAD_FRAME
-#define THREAD_TAIL                                                               \
-    RFT_THREAD_ID, RFT_THREAD_NATIVE_ID, RFT_THREAD_DATASTACK, RFT_THREAD_STATUS
-#define FRAME                                                                     \
-    RFT_FRAME_SIZE, RFT_FRAME_PREVIOUS, RFT_FRAME_EXECUTABLE, RFT_FRAME_INSTR,      \
-        RFT_FRAME_LOCALS, RFT_FRAME_OWNER
-#define CODE                                                                      \
-    RFT_CODE_SIZE, RFT_CODE_FILENAME, RFT_CODE_NAME, RFT_CODE_QUALNAME,             \
-        RFT_CODE_LINETABLE, RFT_CODE_FIRSTLINE, RFT_CODE_ARGCOUNT,                 \
-        RFT_CODE_LOCALNAMES, RFT_CODE_LOCALKINDS, RFT_CODE_ADAPTIVE
-#define OBJECT_TYPE                                                               \
-    RFT_OBJECT_SIZE, RFT_OBJECT_TYPE, RFT_TYPE_SIZE, RFT_TYPE_NAME, RFT_TYPE_REPR,  \
-        RFT_TYPE_FLAGS
-#define TUPLE_LIST                                                                \
-    RFT_TUPLE_SIZE, RFT_TUPLE_ITEM, RFT_TUPLE_COUNT, RFT_LIST_SIZE, RFT_LIST_ITEM,  \
-        RFT_LIST_COUNT
+#define THREAD_TAIL RFT_THREAD_ID, RFT_THREAD_NATIVE_ID, RFT_THREAD_DATASTACK, RFT_THREAD_STATUS
+#define FRAME                                                                                      \
+    RFT_FRAME_SIZE, RFT_FRAME_PREVIOUS, RFT_FRAME_EXECUTABLE, RFT_FRAME_INSTR, RFT_FRAME_LOCALS,   \
+        RFT_FRAME_OWNER
+#define CODE                                                                                       \
+    RFT_CODE_SIZE, RFT_CODE_FILENAME, RFT_CODE_NAME, RFT_CODE_QUALNAME, RFT_CODE_LINETABLE,        \
+        RFT_CODE_FIRSTLINE, RFT_CODE_ARGCOUNT, RFT_CODE_LOCALNAMES, RFT_CODE_LOCALKINDS,           \
+        RFT_CODE_ADAPTIVE
+#define OBJECT_TYPE                                                                                \
+    RFT_OBJECT_SIZE, RFT_OBJECT_TYPE, RFT_TYPE_SIZE, RFT_TYPE_NAME, RFT_TYPE_REPR, RFT_TYPE_FLAGS
+#define TUPLE_LIST                                                                                 \
+    RFT_TUPLE_SIZE, RFT_TUPLE_ITEM, RFT_TUPLE_COUNT, RFT_LIST_SIZE, RFT_LIST_ITEM, RFT_LIST_COUNT
 #define SET RFT_SET_SIZE, RFT_SET_USED, RFT_SET_TABLE, RFT_SET_MASK
-#define DICT_TO_STR                                                               \
-    RFT_DICT_SIZE, RFT_DICT_KEYS, RFT_DICT_VALUES, RFT_FLOAT_SIZE, RFT_FLOAT_VALUE, \
-        RFT_LONG_SIZE, RFT_LONG_TAG, RFT_LONG_DIGIT, RFT_BYTES_SIZE,               \
-        RFT_BYTES_COUNT, RFT_BYTES_DATA, RFT_STR_SIZE, RFT_STR_STATE,              \
-        RFT_STR_LENGTH, RFT_STR_ASCII_SIZE
+#define DICT_TO_STR                                                                                \
+    RFT_DICT_SIZE, RFT_DICT_KEYS, RFT_DICT_VALUES, RFT_FLOAT_SIZE, RFT_FLOAT_VALUE, RFT_LONG_SIZE, \
+        RFT_LONG_TAG, RFT_LONG_DIGIT, RFT_BYTES_SIZE, RFT_BYTES_COUNT, RFT_BYTES_DATA,             \
+        RFT_STR_SIZE, RFT_STR_STATE, RFT_STR_LENGTH, RFT_STR_ASCII_SIZE
 #define GC RFT_GC_SIZE, RFT_GC_COLLECTING
-#define GEN_TO_DEBUG                                                              \
-    RFT_GEN_SIZE, RFT_GEN_NAME, RFT_GEN_IFRAME, RFT_GEN_STATE, RFT_LLIST_NEXT,      \
-        RFT_LLIST_PREV, RFT_DEBUG_EVAL_BREAKER, RFT_DEBUG_SUPPORT,                 \
-        RFT_DEBUG_ENABLED, RFT_DEBUG_PENDING, RFT_DEBUG_PATH, RFT_DEBUG_PATH_SIZE
+#define GEN_TO_DEBUG                                                                               \
+    RFT_GEN_SIZE, RFT_GEN_NAME, RFT_GEN_IFRAME, RFT_GEN_STATE, RFT_LLIST_NEXT, RFT_LLIST_PREV,     \
+        RFT_DEBUG_EVAL_BREAKER, RFT_DEBUG_SUPPORT, RFT_DEBUG_ENABLED, RFT_DEBUG_PENDING,           \
+        RFT_DEBUG_PATH, RFT_DEBUG_PATH_SIZE
 
 static const uint8_t fields_3_13[] = {
-    RUNTIME, INTERP_HEAD, INTERP_TAIL, THREAD_HEAD, THREAD_TAIL, FRAME, CODE,
-    OBJECT_TYPE, TUPLE_LIST, DICT_TO_STR, GC,
+    RUNTIME, INTERP_HEAD, INTERP_TAIL, THREAD_HEAD, THREAD_TAIL, FRAME,
+    CODE,    OBJECT_TYPE, TUPLE_LIST,  DICT_TO_STR, GC,
 };
 static const uint8_t fields_3_14[] = {
-    RUNTIME, INTERP_HEAD, RFT_INTERP_THREADS_MAIN, INTERP_TAIL, RFT_INTERP_CODE_GENERATION,
-    RFT_INTERP_TLBC_GENERATION, THREAD_HEAD, THREAD_TAIL, FRAME, RFT_FRAME_STACKPOINTER,
-    RFT_FRAME_TLBC, CODE, RFT_CODE_TLBC, OBJECT_TYPE, TUPLE_LIST, SET, DICT_TO_STR, GC,
+    RUNTIME,
+    INTERP_HEAD,
+    RFT_INTERP_THREADS_MAIN,
+    INTERP_TAIL,
+    RFT_INTERP_CODE_GENERATION,
+    RFT_INTERP_TLBC_GENERATION,
+    THREAD_HEAD,
+    THREAD_TAIL,
+    FRAME,
+    RFT_FRAME_STACKPOINTER,
+    RFT_FRAME_TLBC,
+    CODE,
+    RFT_CODE_TLBC,
+    OBJECT_TYPE,
+    TUPLE_LIST,
+    SET,
+    DICT_TO_STR,
+    GC,
     GEN_TO_DEBUG,
 };
 static const uint8_t fields_3_15[] = {
-    RUNTIME, INTERP_HEAD, RFT_INTERP_THREADS_MAIN, INTERP_TAIL, RFT_INTERP_CODE_GENERATION,
-    RFT_INTERP_TLBC_GENERATION, THREAD_HEAD, RFT_THREAD_BASE_FRAME, RFT_THREAD_LAST_PROFILED,
-    RFT_THREAD_LAST_PROFILED_SEQ, THREAD_TAIL, RFT_THREAD_HOLDS_GIL, RFT_THREAD_GIL_REQUESTED,
-    RFT_THREAD_EXCEPTION, RFT_THREAD_EXC_STATE, RFT_ERR_EXC_VALUE, FRAME,
-    RFT_FRAME_STACKPOINTER, RFT_FRAME_TLBC, CODE, RFT_CODE_TLBC, OBJECT_TYPE,
-    RFT_TYPE_BASICSIZE, RFT_TYPE_DICTOFFSET, RFT_HEAPTYPE_SIZE, RFT_HEAPTYPE_CACHED_KEYS,
-    TUPLE_LIST, SET, DICT_TO_STR, RFT_STR_COMPACT_SIZE, GC, RFT_GC_FRAME, RFT_GC_STATS_SIZE,
-    RFT_GC_STATS, GEN_TO_DEBUG,
+    RUNTIME,
+    INTERP_HEAD,
+    RFT_INTERP_THREADS_MAIN,
+    INTERP_TAIL,
+    RFT_INTERP_CODE_GENERATION,
+    RFT_INTERP_TLBC_GENERATION,
+    THREAD_HEAD,
+    RFT_THREAD_BASE_FRAME,
+    RFT_THREAD_LAST_PROFILED,
+    RFT_THREAD_LAST_PROFILED_SEQ,
+    THREAD_TAIL,
+    RFT_THREAD_HOLDS_GIL,
+    RFT_THREAD_GIL_REQUESTED,
+    RFT_THREAD_EXCEPTION,
+    RFT_THREAD_EXC_STATE,
+    RFT_ERR_EXC_VALUE,
+    FRAME,
+    RFT_FRAME_STACKPOINTER,
+    RFT_FRAME_TLBC,
+    CODE,
+    RFT_CODE_TLBC,
+    OBJECT_TYPE,
+    RFT_TYPE_BASICSIZE,
+    RFT_TYPE_DICTOFFSET,
+    RFT_HEAPTYPE_SIZE,
+    RFT_HEAPTYPE_CACHED_KEYS,
+    TUPLE_LIST,
+    SET,
+    DICT_TO_STR,
+    RFT_STR_COMPACT_SIZE,
+    GC,
+    RFT_GC_FRAME,
+    RFT_GC_STATS_SIZE,
+    RFT_GC_STATS,
+    GEN_TO_DEBUG,
 };
 _Static_assert(RFT_FIELD_COUNT <= UINT8_MAX, "field numbers must fit the tables' bytes");
 
@@ -122,8 +159,8 @@ static const char *check_fields(const struct rft_layout *layout)
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         uint32_t at = layout->at[checks[i].field];
         uint32_t size = layout->at[checks[i].within];
-        if (at == RFT_NO_FIELD || size == RFT_NO_FIELD || size > (1u << 24) ||
-            at > size || size - at < checks[i].bytes || at % checks[i].align != 0) {
+        if (at == RFT_NO_FIELD || size == RFT_NO_FIELD || size > (1u << 24) || at > size ||
+            size - at < checks[i].bytes || at % checks[i].align != 0) {
             return "its table of offsets makes no sense";
         }
     }
@@ -154,7 +191,7 @@ static void derive_fields(struct rft_layout *layout)
     layout->set_table = object + 24;
     layout->set_small = object + 48;
     layout->bytearray_alloc = object + 8;
-    layout->str_ascii_size = object + 24;    /* length, hash, state and padding */
+    layout->str_ascii_size = object + 24; /* length, hash, state and padding */
     layout->str_compact_size = layout->str_ascii_size + 16;
     layout->str_utf8 = layout->str_ascii_size + 8;
     layout->str_data_any = layout->str_compact_size;

@@ -50,8 +50,7 @@ struct rft_content {
     bool no_memory;
 };
 
-static inline uint64_t
-rft_content_number(struct rft_content *content, uint64_t most)
+static inline uint64_t rft_content_number(struct rft_content *content, uint64_t most)
 {
     uint64_t value;
     if (!rft_varint_get(&content->at, content->end, &value) || value > most) {
@@ -62,8 +61,7 @@ rft_content_number(struct rft_content *content, uint64_t most)
     return value;
 }
 
-static inline unsigned
-rft_content_byte(struct rft_content *content)
+static inline unsigned rft_content_byte(struct rft_content *content)
 {
     if (content->at == content->end) {
         content->bad = true;
@@ -72,26 +70,22 @@ rft_content_byte(struct rft_content *content)
     return *content->at++;
 }
 
-static inline uint64_t
-rft_content_left(const struct rft_content *content)
+static inline uint64_t rft_content_left(const struct rft_content *content)
 {
     return (uint64_t)(content->end - content->at);
 }
 
-static inline uint64_t
-rft_content_time(struct rft_content *content)
+static inline uint64_t rft_content_time(struct rft_content *content)
 {
     return rft_content_number(content, RFT_MS_SANE);
 }
 
-static inline uint64_t
-rft_content_count(struct rft_content *content)
+static inline uint64_t rft_content_count(struct rft_content *content)
 {
     return rft_content_number(content, RFT_COUNT_SANE);
 }
 
-static inline void
-rft_trace_saw_time(struct rft_trace *trace, uint64_t ms)
+static inline void rft_trace_saw_time(struct rft_trace *trace, uint64_t ms)
 {
     if (ms > trace->last_ms)
         trace->last_ms = ms;

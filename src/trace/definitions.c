@@ -3,8 +3,7 @@
 
 #include "trace/content.h"
 
-static bool
-reserve(struct rft_content *content, bool there)
+static bool reserve(struct rft_content *content, bool there)
 {
     if (!there) {
         content->no_memory = true;
@@ -15,8 +14,7 @@ reserve(struct rft_content *content, bool there)
 
 /* --- strings ----------------------------------------------------------------- */
 
-static struct rft_string
-read_string(struct rft_trace *trace, struct rft_content *content)
+static struct rft_string read_string(struct rft_trace *trace, struct rft_content *content)
 {
     size_t length = (size_t)rft_content_number(content, rft_content_left(content));
     /* The length itself took a byte of what was left. */
@@ -33,8 +31,7 @@ read_string(struct rft_trace *trace, struct rft_content *content)
 
 /* A reference to a record of a table with `count` items, 0 included. If chunks
  * were lost, the record may have been in one of them. */
-static uint32_t
-reference(const struct rft_trace *trace, struct rft_content *content, size_t count)
+static uint32_t reference(const struct rft_trace *trace, struct rft_content *content, size_t count)
 {
     uint64_t id = rft_content_number(content, UINT32_MAX);
     if (id >= count && !trace->damage.lost_chunks)
@@ -46,8 +43,7 @@ reference(const struct rft_trace *trace, struct rft_content *content, size_t cou
 
 #define NOT_KNOWN ((struct rft_string){"", 0})
 
-bool
-rft_trace_init_tables(struct rft_trace *trace)
+bool rft_trace_init_tables(struct rft_trace *trace)
 {
     return rft_vec_push(&trace->strings, NOT_KNOWN) &&
            rft_vec_push(&trace->codes, (struct rft_trace_code){.location_table = NOT_KNOWN}) &&
@@ -60,19 +56,18 @@ rft_trace_init_tables(struct rft_trace *trace)
 }
 
 /* Extend a table to `length` records that are copies of record 0. */
-#define EXTEND(table, length, content)                                                         \
-    do {                                                                                       \
-        if ((table)->count < (length) &&                                                       \
-            reserve(content, rft_vec_reserve(table, (length) - (table)->count))) {             \
-            while ((table)->count < (length)) {                                                \
-                (table)->items[(table)->count] = (table)->items[0];                            \
-                (table)->count++;                                                              \
-            }                                                                                  \
-        }                                                                                      \
+#define EXTEND(table, length, content)                                                             \
+    do {                                                                                           \
+        if ((table)->count < (length) &&                                                           \
+            reserve(content, rft_vec_reserve(table, (length) - (table)->count))) {                 \
+            while ((table)->count < (length)) {                                                    \
+                (table)->items[(table)->count] = (table)->items[0];                                \
+                (table)->count++;                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     } while (0)
 
-bool
-rft_trace_admit_site(struct rft_trace *trace, uint64_t id, struct rft_content *content)
+bool rft_trace_admit_site(struct rft_trace *trace, uint64_t id, struct rft_content *content)
 {
     if (id < trace->sites.count)
         return true;
@@ -84,9 +79,8 @@ rft_trace_admit_site(struct rft_trace *trace, uint64_t id, struct rft_content *c
 
 /* How many records a chunk defines and which is the first; those before it that
  * were in lost chunks are undefined. */
-static uint64_t
-read_range(const struct rft_trace *trace, struct rft_content *content, size_t table_count,
-           uint64_t *ret_first)
+static uint64_t read_range(const struct rft_trace *trace, struct rft_content *content,
+                           size_t table_count, uint64_t *ret_first)
 {
     uint64_t first = rft_content_number(content, UINT32_MAX);
     /* Each record takes at least one byte. */
@@ -100,25 +94,24 @@ read_range(const struct rft_trace *trace, struct rft_content *content, size_t ta
 
 /* Reads a chunk of records into a table; `read` is an expression that reads one
  * record, with its id in `id`. */
-#define DEFINE(table, read)                                                                    \
-    do {                                                                                       \
-        size_t before = (table)->count;                                                        \
-        uint64_t id, n = read_range(trace, content, before, &id);                              \
-        EXTEND(table, content->bad ? before : (size_t)id, content);                            \
-        if (!content->bad && reserve(content, rft_vec_reserve(table, n))) {                    \
-            for (; n && !content->bad; n--, id++) {                                            \
-                (table)->items[id] = (read);                                                   \
-                (table)->count = (size_t)id + 1;                                               \
-            }                                                                                  \
-        }                                                                                      \
-        if (content->bad || content->at != content->end) {                                     \
-            content->bad = true;                                                               \
-            (table)->count = before;                                                           \
-        }                                                                                      \
+#define DEFINE(table, read)                                                                        \
+    do {                                                                                           \
+        size_t before = (table)->count;                                                            \
+        uint64_t id, n = read_range(trace, content, before, &id);                                  \
+        EXTEND(table, content->bad ? before : (size_t)id, content);                                \
+        if (!content->bad && reserve(content, rft_vec_reserve(table, n))) {                        \
+            for (; n && !content->bad; n--, id++) {                                                \
+                (table)->items[id] = (read);                                                       \
+                (table)->count = (size_t)id + 1;                                                   \
+            }                                                                                      \
+        }                                                                                          \
+        if (content->bad || content->at != content->end) {                                         \
+            content->bad = true;                                                                   \
+            (table)->count = before;                                                               \
+        }                                                                                          \
     } while (0)
 
-static struct rft_trace_code
-read_code(struct rft_trace *trace, struct rft_content *content)
+static struct rft_trace_code read_code(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_code code;
     code.file = reference(trace, content, trace->strings.count);
@@ -128,8 +121,7 @@ read_code(struct rft_trace *trace, struct rft_content *content)
     return code;
 }
 
-static struct rft_trace_type
-read_type(struct rft_trace *trace, struct rft_content *content)
+static struct rft_trace_type read_type(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_type type;
     type.name = reference(trace, content, trace->strings.count);
@@ -139,8 +131,8 @@ read_type(struct rft_trace *trace, struct rft_content *content)
     return type;
 }
 
-static struct rft_trace_stack
-read_stack(struct rft_trace *trace, struct rft_content *content, uint64_t id)
+static struct rft_trace_stack read_stack(struct rft_trace *trace, struct rft_content *content,
+                                         uint64_t id)
 {
     struct rft_trace_stack stack;
     /* Parents come first: without cycles, walks end. */
@@ -150,8 +142,7 @@ read_stack(struct rft_trace *trace, struct rft_content *content, uint64_t id)
     return stack;
 }
 
-static struct rft_trace_site
-read_site(struct rft_trace *trace, struct rft_content *content)
+static struct rft_trace_site read_site(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_site site;
     site.stack = reference(trace, content, trace->stacks.count);
@@ -164,15 +155,13 @@ read_site(struct rft_trace *trace, struct rft_content *content)
 
 /* --- threads and interpreters: a later record replaces an earlier one ------------ */
 
-static uint64_t
-read_end_ms(struct rft_content *content)
+static uint64_t read_end_ms(struct rft_content *content)
 {
     uint64_t value = rft_content_number(content, RFT_MS_SANE + 1);
     return value ? value - 1 : UINT64_MAX;
 }
 
-static struct rft_trace_thread
-read_thread(struct rft_trace *trace, struct rft_content *content)
+static struct rft_trace_thread read_thread(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_thread thread;
     thread.native_id = rft_content_number(content, UINT64_MAX);
@@ -182,8 +171,7 @@ read_thread(struct rft_trace *trace, struct rft_content *content)
     return thread;
 }
 
-static struct rft_trace_interpreter
-read_interpreter(struct rft_content *content)
+static struct rft_trace_interpreter read_interpreter(struct rft_content *content)
 {
     struct rft_trace_interpreter interpreter;
     interpreter.number = rft_content_number(content, INT64_MAX);
@@ -192,8 +180,7 @@ read_interpreter(struct rft_content *content)
     return interpreter;
 }
 
-static uint64_t
-read_replaced_id(const struct rft_trace *trace, struct rft_content *content)
+static uint64_t read_replaced_id(const struct rft_trace *trace, struct rft_content *content)
 {
     uint64_t id = rft_content_number(content, trace->id_limit);
     if (!id)
@@ -202,8 +189,7 @@ read_replaced_id(const struct rft_trace *trace, struct rft_content *content)
 }
 
 /* The chunk is read twice: first to check it, then to take it. */
-static void
-define_threads(struct rft_trace *trace, struct rft_content *content)
+static void define_threads(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_content start = *content;
     for (unsigned take = 0; take < 2 && !content->bad; take++) {
@@ -223,8 +209,7 @@ define_threads(struct rft_trace *trace, struct rft_content *content)
     }
 }
 
-static void
-define_interpreters(struct rft_trace *trace, struct rft_content *content)
+static void define_interpreters(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_content start = *content;
     for (unsigned take = 0; take < 2 && !content->bad; take++) {
@@ -246,8 +231,7 @@ define_interpreters(struct rft_trace *trace, struct rft_content *content)
 
 /* --- single records -------------------------------------------------------------- */
 
-static void
-define_program(struct rft_trace *trace, struct rft_content *content)
+static void define_program(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_program program = {0};
     program.version = (uint32_t)rft_content_number(content, UINT32_MAX);
@@ -275,8 +259,7 @@ define_program(struct rft_trace *trace, struct rft_content *content)
         trace->program = program;
 }
 
-static void
-define_loss(struct rft_trace *trace, struct rft_content *content)
+static void define_loss(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_loss loss;
     loss.kind = (uint32_t)rft_content_number(content, UINT32_MAX);
@@ -290,8 +273,7 @@ define_loss(struct rft_trace *trace, struct rft_content *content)
     reserve(content, rft_vec_push(&trace->losses, loss));
 }
 
-static void
-define_mark(struct rft_trace *trace, struct rft_content *content)
+static void define_mark(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_mark mark;
     mark.time_ms = rft_content_time(content);
@@ -302,8 +284,7 @@ define_mark(struct rft_trace *trace, struct rft_content *content)
     reserve(content, rft_vec_push(&trace->marks, mark));
 }
 
-static void
-define_end(struct rft_trace *trace, struct rft_content *content)
+static void define_end(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_end end = {.present = true};
     end.reason = (uint32_t)rft_content_number(content, UINT32_MAX);
@@ -317,8 +298,7 @@ define_end(struct rft_trace *trace, struct rft_content *content)
     trace->end = end;
 }
 
-void
-rft_trace_define(struct rft_trace *trace, unsigned type, struct rft_content *content)
+void rft_trace_define(struct rft_trace *trace, unsigned type, struct rft_content *content)
 {
     switch (type) {
     case RFT_CHUNK_PROGRAM:
@@ -364,99 +344,84 @@ rft_trace_define(struct rft_trace *trace, unsigned type, struct rft_content *con
 #define RECORD(table, id) (&(table).items[(id) < (table).count ? (id) : 0])
 #define HIGHEST(table) ((uint32_t)((table).count - 1))
 
-struct rft_string
-rft_trace_string(const struct rft_trace *trace, uint32_t id)
+struct rft_string rft_trace_string(const struct rft_trace *trace, uint32_t id)
 {
     return *RECORD(trace->strings, id);
 }
 
-const struct rft_trace_code *
-rft_trace_code(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_code *rft_trace_code(const struct rft_trace *trace, uint32_t id)
 {
     return RECORD(trace->codes, id);
 }
 
-const struct rft_trace_type *
-rft_trace_type(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_type *rft_trace_type(const struct rft_trace *trace, uint32_t id)
 {
     return RECORD(trace->types, id);
 }
 
-const struct rft_trace_stack *
-rft_trace_stack(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_stack *rft_trace_stack(const struct rft_trace *trace, uint32_t id)
 {
     return RECORD(trace->stacks, id);
 }
 
-const struct rft_trace_thread *
-rft_trace_thread(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_thread *rft_trace_thread(const struct rft_trace *trace, uint32_t id)
 {
     return RECORD(trace->threads, id);
 }
 
-const struct rft_trace_interpreter *
-rft_trace_interpreter(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_interpreter *rft_trace_interpreter(const struct rft_trace *trace,
+                                                          uint32_t id)
 {
     return RECORD(trace->interpreters, id);
 }
 
-const struct rft_trace_site *
-rft_trace_site(const struct rft_trace *trace, uint32_t id)
+const struct rft_trace_site *rft_trace_site(const struct rft_trace *trace, uint32_t id)
 {
     return RECORD(trace->sites, id);
 }
 
-uint32_t
-rft_trace_string_count(const struct rft_trace *trace)
+uint32_t rft_trace_string_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->strings);
 }
 
-uint32_t
-rft_trace_code_count(const struct rft_trace *trace)
+uint32_t rft_trace_code_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->codes);
 }
 
-uint32_t
-rft_trace_type_count(const struct rft_trace *trace)
+uint32_t rft_trace_type_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->types);
 }
 
-uint32_t
-rft_trace_stack_count(const struct rft_trace *trace)
+uint32_t rft_trace_stack_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->stacks);
 }
 
-uint32_t
-rft_trace_thread_count(const struct rft_trace *trace)
+uint32_t rft_trace_thread_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->threads);
 }
 
-uint32_t
-rft_trace_interpreter_count(const struct rft_trace *trace)
+uint32_t rft_trace_interpreter_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->interpreters);
 }
 
-uint32_t
-rft_trace_site_count(const struct rft_trace *trace)
+uint32_t rft_trace_site_count(const struct rft_trace *trace)
 {
     return HIGHEST(trace->sites);
 }
 
-const struct rft_trace_loss *
-rft_trace_losses(const struct rft_trace *trace, size_t *ret_count)
+const struct rft_trace_loss *rft_trace_losses(const struct rft_trace *trace, size_t *ret_count)
 {
     *ret_count = trace->losses.count;
     return trace->losses.items;
 }
 
-const struct rft_trace_mark *
-rft_trace_marks(const struct rft_trace *trace, size_t *ret_count)
+const struct rft_trace_mark *rft_trace_marks(const struct rft_trace *trace, size_t *ret_count)
 {
     *ret_count = trace->marks.count;
     return trace->marks.items;

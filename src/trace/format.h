@@ -13,11 +13,11 @@
 #define RFT_MAGIC_SIZE 8
 
 enum {
-    RFT_FORMAT_VERSION = 1,     /* what the writer writes */
-    RFT_FORMAT_MIN_READER = 1,  /* the oldest reader version that understands it */
+    RFT_FORMAT_VERSION = 1,    /* what the writer writes */
+    RFT_FORMAT_MIN_READER = 1, /* the oldest reader version that understands it */
     RFT_FILE_HEADER_SIZE = 32,
     RFT_CHUNK_HEADER_SIZE = 20,
-    RFT_CHUNK_MAX = 1 << 28,    /* payload bytes; larger is damage */
+    RFT_CHUNK_MAX = 1 << 28, /* payload bytes; larger is damage */
 };
 
 /* File header, little endian:
@@ -60,10 +60,10 @@ enum rft_chunk_type {
 /* Flags of one site's record in a tick. */
 enum {
     RFT_TICK_BIRTHS = 1,
-    RFT_TICK_AT_ONCE = 2, /* deaths with age bucket 0 */
-    RFT_TICK_AGED = 4,    /* pairs (bucket, deaths), bucket >= 1 */
-    RFT_TICK_BYTES = 8,   /* bytes of the dead */
-    RFT_TICK_REVIVED = 16,/* deaths to take back: pairs (bucket, objects), then their bytes */
+    RFT_TICK_AT_ONCE = 2,  /* deaths with age bucket 0 */
+    RFT_TICK_AGED = 4,     /* pairs (bucket, deaths), bucket >= 1 */
+    RFT_TICK_BYTES = 8,    /* bytes of the dead */
+    RFT_TICK_REVIVED = 16, /* deaths to take back: pairs (bucket, objects), then their bytes */
 };
 
 /* Age buckets: 0 is "at once" (under 1 ms), k is [2^(k-1), 2^k) ms; the last
@@ -72,8 +72,8 @@ enum { RFT_AGE_BUCKETS = 32 };
 
 /* How an object's bytes are computed; also tells a reader what a type is. */
 enum rft_type_kind {
-    RFT_KIND_FIXED = 0,    /* every instance has the same size */
-    RFT_KIND_VARSIZE = 1,  /* tp_itemsize * ob_size */
+    RFT_KIND_FIXED = 0,   /* every instance has the same size */
+    RFT_KIND_VARSIZE = 1, /* tp_itemsize * ob_size */
     RFT_KIND_LIST = 2,
     RFT_KIND_DICT = 3,
     RFT_KIND_SET = 4,
@@ -88,26 +88,26 @@ enum rft_type_kind {
 };
 
 enum rft_census_kind {
-    RFT_CENSUS_EXIT = 1,             /* before the main interpreter's modules are torn down */
-    RFT_CENSUS_INTERPRETER_END = 2,  /* the same, for one sub-interpreter */
-    RFT_CENSUS_OS_EXIT = 3,          /* in _exit() or exec, no finalizers run */
-    RFT_CENSUS_REQUEST = 4,          /* asked for while the program runs */
+    RFT_CENSUS_EXIT = 1,            /* before the main interpreter's modules are torn down */
+    RFT_CENSUS_INTERPRETER_END = 2, /* the same, for one sub-interpreter */
+    RFT_CENSUS_OS_EXIT = 3,         /* in _exit() or exec, no finalizers run */
+    RFT_CENSUS_REQUEST = 4,         /* asked for while the program runs */
 };
 
 enum rft_loss_kind {
-    RFT_LOSS_SLOT_GAP = 1,       /* another tool held the tracer slot */
-    RFT_LOSS_DROPPED = 2,        /* births that found no memory, or an address out of range */
-    RFT_LOSS_STALE = 3,          /* objects that the census found gone without a death */
-    RFT_LOSS_STOPPED = 4,        /* tracing stopped before the program ended */
-    RFT_LOSS_TRUNCATED_STACK = 5,/* stacks cut at --depth */
-    RFT_LOSS_LATE_CENSUS = 6,    /* the census could not be taken before module teardown */
+    RFT_LOSS_SLOT_GAP = 1,        /* another tool held the tracer slot */
+    RFT_LOSS_DROPPED = 2,         /* births that found no memory, or an address out of range */
+    RFT_LOSS_STALE = 3,           /* objects that the census found gone without a death */
+    RFT_LOSS_STOPPED = 4,         /* tracing stopped before the program ended */
+    RFT_LOSS_TRUNCATED_STACK = 5, /* stacks cut at --depth */
+    RFT_LOSS_LATE_CENSUS = 6,     /* the census could not be taken before module teardown */
 };
 
 enum rft_end_reason {
-    RFT_END_EXIT = 1,     /* interpreter finalized normally */
-    RFT_END_OS_EXIT = 2,  /* os._exit / _exit */
-    RFT_END_EXEC = 3,     /* the process image was replaced */
-    RFT_END_STOPPED = 4,  /* tracing was stopped; see the last LOSS chunk */
+    RFT_END_EXIT = 1,    /* interpreter finalized normally */
+    RFT_END_OS_EXIT = 2, /* os._exit / _exit */
+    RFT_END_EXEC = 3,    /* the process image was replaced */
+    RFT_END_STOPPED = 4, /* tracing was stopped; see the last LOSS chunk */
 };
 
 #endif

@@ -9,8 +9,7 @@ enum {
 };
 
 /* The next site id of a tick or census: ids ascend. */
-static uint32_t
-next_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site)
+static uint32_t next_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site)
 {
     uint64_t step = rft_content_number(content, UINT32_MAX);
     *site += step;
@@ -21,9 +20,8 @@ next_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site)
 
 /* Pairs of age bucket and objects. Bucket 0 is left out of tick_ages, and of the
  * count that is returned: it has a field of its own. */
-static uint32_t
-read_ages(struct rft_trace *trace, struct rft_content *content, bool keep, uint64_t *all,
-          uint64_t *at_once)
+static uint32_t read_ages(struct rft_trace *trace, struct rft_content *content, bool keep,
+                          uint64_t *all, uint64_t *at_once)
 {
     uint32_t kept = 0;
     uint64_t pairs = rft_content_number(content, RFT_AGE_BUCKETS);
@@ -45,11 +43,11 @@ read_ages(struct rft_trace *trace, struct rft_content *content, bool keep, uint6
 
 /* One site of a tick. Its ages, those of revived objects last, are appended to
  * tick_ages if `keep`. */
-static struct rft_tick_site
-read_tick_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site, bool keep)
+static struct rft_tick_site read_tick_site(struct rft_trace *trace, struct rft_content *content,
+                                           uint64_t *site, bool keep)
 {
-    const unsigned known = RFT_TICK_BIRTHS | RFT_TICK_AT_ONCE | RFT_TICK_AGED | RFT_TICK_BYTES |
-                           RFT_TICK_REVIVED;
+    const unsigned known =
+        RFT_TICK_BIRTHS | RFT_TICK_AT_ONCE | RFT_TICK_AGED | RFT_TICK_BYTES | RFT_TICK_REVIVED;
     struct rft_tick_site record = {.site = next_site(trace, content, site)};
     unsigned flags = rft_content_byte(content);
     if (flags & ~known)
@@ -60,8 +58,7 @@ read_tick_site(struct rft_trace *trace, struct rft_content *content, uint64_t *s
         record.at_once = rft_content_count(content);
     record.deaths = record.at_once;
     if (flags & RFT_TICK_AGED)
-        record.age_count =
-            read_ages(trace, content, keep, &record.deaths, &record.at_once);
+        record.age_count = read_ages(trace, content, keep, &record.deaths, &record.at_once);
     if (flags & RFT_TICK_BYTES)
         record.dead_bytes = rft_content_count(content);
     if (flags & RFT_TICK_REVIVED) {
@@ -72,9 +69,8 @@ read_tick_site(struct rft_trace *trace, struct rft_content *content, uint64_t *s
     return record;
 }
 
-static struct rft_error *
-hand_over_tick(struct rft_trace *trace, struct rft_tick *tick,
-               const struct rft_trace_visitor *visitor)
+static struct rft_error *hand_over_tick(struct rft_trace *trace, struct rft_tick *tick,
+                                        const struct rft_trace_visitor *visitor)
 {
     const struct rft_tick_age *ages = trace->tick_ages.items;
     for (size_t i = 0; i < trace->tick_sites.count; i++) {
@@ -92,9 +88,8 @@ hand_over_tick(struct rft_trace *trace, struct rft_tick *tick,
     return error;
 }
 
-struct rft_error *
-rft_trace_tick(struct rft_trace *trace, struct rft_content *content,
-               const struct rft_trace_visitor *visitor)
+struct rft_error *rft_trace_tick(struct rft_trace *trace, struct rft_content *content,
+                                 const struct rft_trace_visitor *visitor)
 {
     struct rft_tick tick = {0};
     tick.time_ms = rft_content_time(content);
@@ -134,8 +129,8 @@ rft_trace_tick(struct rft_trace *trace, struct rft_content *content,
 }
 
 /* One site of a census. Its cohorts are appended to cohorts if `keep`. */
-static struct rft_census_site
-read_census_site(struct rft_trace *trace, struct rft_content *content, uint64_t *site, bool keep)
+static struct rft_census_site read_census_site(struct rft_trace *trace, struct rft_content *content,
+                                               uint64_t *site, bool keep)
 {
     struct rft_census_site record = {.site = next_site(trace, content, site)};
     uint64_t cohorts = rft_content_number(content, rft_content_left(content));
@@ -159,9 +154,8 @@ read_census_site(struct rft_trace *trace, struct rft_content *content, uint64_t 
     return record;
 }
 
-static struct rft_error *
-hand_over_census(struct rft_trace *trace, struct rft_census *census,
-                 const struct rft_trace_visitor *visitor)
+static struct rft_error *hand_over_census(struct rft_trace *trace, struct rft_census *census,
+                                          const struct rft_trace_visitor *visitor)
 {
     const struct rft_cohort *cohorts = trace->cohorts.items;
     for (size_t i = 0; i < trace->census_sites.count; i++) {
@@ -175,9 +169,8 @@ hand_over_census(struct rft_trace *trace, struct rft_census *census,
     return error;
 }
 
-struct rft_error *
-rft_trace_census(struct rft_trace *trace, struct rft_content *content,
-                 const struct rft_trace_visitor *visitor)
+struct rft_error *rft_trace_census(struct rft_trace *trace, struct rft_content *content,
+                                   const struct rft_trace_visitor *visitor)
 {
     struct rft_census census = {0};
     census.kind = rft_content_byte(content);

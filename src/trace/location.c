@@ -8,9 +8,8 @@ enum { ONE_LINE = 10, NO_COLUMNS = 13, LONG = 14, NO_LOCATION = 15 };
 /* Lines above this are damage; CPython itself stops at INT_MAX. */
 #define LINE_MAX_SANE INT32_MAX
 
-void
-rft_location_begin(struct rft_location_walk *walk, const void *table, size_t size,
-                   uint32_t first_line)
+void rft_location_begin(struct rft_location_walk *walk, const void *table, size_t size,
+                        uint32_t first_line)
 {
     *walk = (struct rft_location_walk){
         .at = table,
@@ -21,8 +20,7 @@ rft_location_begin(struct rft_location_walk *walk, const void *table, size_t siz
 
 /* Varints of the table: six bits a byte, lowest first, bit 6 says more follow.
  * Only an entry's first byte has bit 7 set. */
-static bool
-get(struct rft_location_walk *walk, uint32_t *ret)
+static bool get(struct rft_location_walk *walk, uint32_t *ret)
 {
     uint32_t value = 0;
     for (unsigned shift = 0; shift < 32; shift += 6) {
@@ -38,8 +36,7 @@ get(struct rft_location_walk *walk, uint32_t *ret)
     return false;
 }
 
-static bool
-get_line_step(struct rft_location_walk *walk)
+static bool get_line_step(struct rft_location_walk *walk)
 {
     uint32_t value;
     if (!get(walk, &value))
@@ -48,8 +45,7 @@ get_line_step(struct rft_location_walk *walk)
     return walk->line >= 0 && walk->line <= LINE_MAX_SANE;
 }
 
-bool
-rft_location_next(struct rft_location_walk *walk, struct rft_location_entry *ret)
+bool rft_location_next(struct rft_location_walk *walk, struct rft_location_entry *ret)
 {
     if (walk->at == walk->end || !(*walk->at & 0x80))
         return false;
@@ -61,24 +57,20 @@ rft_location_next(struct rft_location_walk *walk, struct rft_location_entry *ret
         if (walk->at == walk->end || *walk->at & 0x80)
             return false;
         column = (code << 3 | *walk->at++ >> 4) + 1;
-    }
-    else if (code < NO_COLUMNS) {
+    } else if (code < NO_COLUMNS) {
         walk->line += code - ONE_LINE;
         if (walk->end - walk->at < 2 || walk->line > LINE_MAX_SANE)
             return false;
         column = walk->at[0] + 1u;
         walk->at += 2;
-    }
-    else if (code == NO_COLUMNS) {
+    } else if (code == NO_COLUMNS) {
         if (!get_line_step(walk))
             return false;
-    }
-    else if (code == LONG) {
+    } else if (code == LONG) {
         if (!get_line_step(walk) || !get(walk, &ignored) || !get(walk, &column) ||
             !get(walk, &ignored))
             return false;
-    }
-    else {
+    } else {
         has_line = false;
     }
     walk->unit += (first & 7) + 1;
@@ -90,8 +82,8 @@ rft_location_next(struct rft_location_walk *walk, struct rft_location_entry *ret
     return true;
 }
 
-struct rft_position
-rft_location_lookup(const void *table, size_t size, uint32_t first_line, uint32_t instruction)
+struct rft_position rft_location_lookup(const void *table, size_t size, uint32_t first_line,
+                                        uint32_t instruction)
 {
     struct rft_location_walk walk;
     struct rft_location_entry entry;

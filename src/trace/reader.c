@@ -36,16 +36,14 @@ struct chunk {
     const unsigned char *payload;
 };
 
-static uint32_t
-get32(const unsigned char *at)
+static uint32_t get32(const unsigned char *at)
 {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
 /* --- the file header ------------------------------------------------------------ */
 
-static struct rft_error *
-not_a_trace(const char *name, const unsigned char *bytes, size_t size)
+static struct rft_error *not_a_trace(const char *name, const unsigned char *bytes, size_t size)
 {
     static const struct {
         const char *magic;
@@ -54,7 +52,9 @@ not_a_trace(const char *name, const unsigned char *bytes, size_t size)
     } known[] = {
         {"\x1f\x8b", 2, "it is compressed with gzip: decompress it first"},
         {"\x28\xb5\x2f\xfd", 4, "it is compressed with zstd: decompress it first"},
-        {"\xfd" "7zXZ", 5, "it is compressed with xz: decompress it first"},
+        {"\xfd"
+         "7zXZ",
+         5, "it is compressed with xz: decompress it first"},
         {"\x09RFT", 4, "its 8th bits are gone: copy it in binary mode"},
         {"\x89RFT\n", 5, "its line ends were changed: copy it in binary mode"},
         {"\x89RFT\r\r\n", 7, "its line ends were changed: copy it in binary mode"},
@@ -70,8 +70,7 @@ not_a_trace(const char *name, const unsigned char *bytes, size_t size)
                             name);
 }
 
-static struct rft_error *
-read_file_header(struct reader *reader)
+static struct rft_error *read_file_header(struct reader *reader)
 {
     const char *name = reader->source.name;
     const unsigned char *bytes;
@@ -103,11 +102,12 @@ read_file_header(struct reader *reader)
     unsigned version = bytes[8] | (unsigned)bytes[9] << 8;
     unsigned minimum = bytes[10] | (unsigned)bytes[11] << 8;
     if (minimum > RFT_FORMAT_VERSION)
-        return rft_error_format(RFT_ERROR_NEWER,
-                                "the trace '%s' has format version %u, which only a reader of version "
-                                "%u or later understands; this one is of version %d: use a newer "
-                                "reftracer",
-                                name, version, minimum, RFT_FORMAT_VERSION);
+        return rft_error_format(
+            RFT_ERROR_NEWER,
+            "the trace '%s' has format version %u, which only a reader of version "
+            "%u or later understands; this one is of version %d: use a newer "
+            "reftracer",
+            name, version, minimum, RFT_FORMAT_VERSION);
     uint32_t features = get32(bytes + 16);
     if (features)
         return rft_error_format(RFT_ERROR_NEWER,
@@ -136,8 +136,8 @@ enum look {
 };
 
 /* What is at `at`. */
-static struct rft_error *
-look(struct reader *reader, uint64_t at, enum look *ret, struct chunk *ret_chunk)
+static struct rft_error *look(struct reader *reader, uint64_t at, enum look *ret,
+                              struct chunk *ret_chunk)
 {
     const unsigned char *bytes;
     size_t size;
@@ -180,8 +180,7 @@ look(struct reader *reader, uint64_t at, enum look *ret, struct chunk *ret_chunk
 }
 
 /* The next place from `at` on where a chunk may begin, or UINT64_MAX. */
-static struct rft_error *
-find_marker(struct reader *reader, uint64_t at, uint64_t *ret)
+static struct rft_error *find_marker(struct reader *reader, uint64_t at, uint64_t *ret)
 {
     enum { STRIDE = 64 << 10 };
     const unsigned char mark[4] = {0x89, 0x72, 0x66, 0x74};
@@ -206,8 +205,7 @@ find_marker(struct reader *reader, uint64_t at, uint64_t *ret)
 
 /* From a place where no good chunk begins, go to the next good one. False in
  * *ret: there is none. */
-static struct rft_error *
-resynchronise(struct reader *reader, bool *ret, struct chunk *ret_chunk)
+static struct rft_error *resynchronise(struct reader *reader, bool *ret, struct chunk *ret_chunk)
 {
     uint64_t at = reader->at;
     *ret = false;
@@ -230,8 +228,7 @@ resynchronise(struct reader *reader, bool *ret, struct chunk *ret_chunk)
     return NULL;
 }
 
-static struct rft_error *
-take(struct reader *reader, const struct chunk *chunk)
+static struct rft_error *take(struct reader *reader, const struct chunk *chunk)
 {
     struct rft_trace *trace = reader->trace;
     trace->damage.lost_chunks += chunk->sequence - reader->next_sequence;
@@ -263,16 +260,14 @@ take(struct reader *reader, const struct chunk *chunk)
         trace->damage.skipped_bytes += RFT_CHUNK_HEADER_SIZE + chunk->length;
         if (chunk->type == RFT_CHUNK_TICK || chunk->type == RFT_CHUNK_CENSUS)
             trace->damage.lost_ticks++;
-    }
-    else {
+    } else {
         reader->good_chunks++;
     }
     reader->at += RFT_CHUNK_HEADER_SIZE + (uint64_t)chunk->length;
     return NULL;
 }
 
-static struct rft_error *
-report_progress(struct reader *reader, bool last)
+static struct rft_error *report_progress(struct reader *reader, bool last)
 {
     const struct rft_trace_visitor *visitor = reader->visitor;
     if (!visitor || !visitor->progress || (!last && reader->at < reader->next_progress))
@@ -285,8 +280,7 @@ report_progress(struct reader *reader, bool last)
                             reader->source.name);
 }
 
-static struct rft_error *
-read_chunks(struct reader *reader)
+static struct rft_error *read_chunks(struct reader *reader)
 {
     struct rft_trace_damage *damage = &reader->trace->damage;
     for (;;) {
@@ -328,8 +322,7 @@ read_chunks(struct reader *reader)
 }
 
 /* Count what lies behind the last good chunk. */
-static struct rft_error *
-count_rest(struct reader *reader)
+static struct rft_error *count_rest(struct reader *reader)
 {
     enum { STRIDE = 64 << 10 };
     /* The search for a good chunk may have gone further already. */
@@ -353,8 +346,7 @@ count_rest(struct reader *reader)
     return NULL;
 }
 
-static struct rft_error *
-read_all(struct reader *reader)
+static struct rft_error *read_all(struct reader *reader)
 {
     struct rft_error *error = read_file_header(reader);
     if (error)
@@ -387,15 +379,13 @@ read_all(struct reader *reader)
                             reader->source.name);
 }
 
-static struct rft_error *
-read_source(struct reader *reader, struct rft_trace **ret)
+static struct rft_error *read_source(struct reader *reader, struct rft_trace **ret)
 {
     struct rft_trace *trace = calloc(1, sizeof(*trace));
     struct rft_error *error;
     if (!trace || !rft_trace_init_tables(trace)) {
         error = rft_error_no_memory();
-    }
-    else {
+    } else {
         trace->program.version_text = trace->program.agent_version = trace->program.executable =
             trace->program.directory = (struct rft_string){"", 0};
         reader->trace = trace;
@@ -410,26 +400,24 @@ read_source(struct reader *reader, struct rft_trace **ret)
     return NULL;
 }
 
-struct rft_error *
-rft_trace_read(const char *path, const struct rft_trace_visitor *visitor,
-               struct rft_trace **ret)
+struct rft_error *rft_trace_read(const char *path, const struct rft_trace_visitor *visitor,
+                                 struct rft_trace **ret)
 {
     struct reader reader = {.visitor = visitor};
     struct rft_error *error = rft_source_open(path, &reader.source);
     return error ? error : read_source(&reader, ret);
 }
 
-struct rft_error *
-rft_trace_read_bytes(const char *name, const void *bytes, size_t size,
-                     const struct rft_trace_visitor *visitor, struct rft_trace **ret)
+struct rft_error *rft_trace_read_bytes(const char *name, const void *bytes, size_t size,
+                                       const struct rft_trace_visitor *visitor,
+                                       struct rft_trace **ret)
 {
     struct reader reader = {.visitor = visitor};
     rft_source_memory(name, bytes, size, &reader.source);
     return read_source(&reader, ret);
 }
 
-void
-rft_trace_destroy(struct rft_trace *trace)
+void rft_trace_destroy(struct rft_trace *trace)
 {
     if (!trace)
         return;
@@ -450,44 +438,37 @@ rft_trace_destroy(struct rft_trace *trace)
     free(trace);
 }
 
-const struct rft_trace_program *
-rft_trace_program(const struct rft_trace *trace)
+const struct rft_trace_program *rft_trace_program(const struct rft_trace *trace)
 {
     return &trace->program;
 }
 
-const struct rft_trace_damage *
-rft_trace_damage(const struct rft_trace *trace)
+const struct rft_trace_damage *rft_trace_damage(const struct rft_trace *trace)
 {
     return &trace->damage;
 }
 
-const struct rft_trace_end *
-rft_trace_end(const struct rft_trace *trace)
+const struct rft_trace_end *rft_trace_end(const struct rft_trace *trace)
 {
     return &trace->end;
 }
 
-uint64_t
-rft_trace_size(const struct rft_trace *trace)
+uint64_t rft_trace_size(const struct rft_trace *trace)
 {
     return trace->size;
 }
 
-uint64_t
-rft_trace_last_ms(const struct rft_trace *trace)
+uint64_t rft_trace_last_ms(const struct rft_trace *trace)
 {
     return trace->last_ms;
 }
 
-uint32_t
-rft_trace_writer_pid(const struct rft_trace *trace)
+uint32_t rft_trace_writer_pid(const struct rft_trace *trace)
 {
     return trace->writer_pid;
 }
 
-uint32_t
-rft_trace_format_version(const struct rft_trace *trace)
+uint32_t rft_trace_format_version(const struct rft_trace *trace)
 {
     return trace->format_version;
 }

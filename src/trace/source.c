@@ -9,8 +9,7 @@
 
 enum { READ_AHEAD = 1 << 20 };
 
-struct rft_error *
-rft_source_open(const char *path, struct rft_source *ret)
+struct rft_error *rft_source_open(const char *path, struct rft_source *ret)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
@@ -36,8 +35,7 @@ rft_source_open(const char *path, struct rft_source *ret)
     return NULL;
 }
 
-void
-rft_source_memory(const char *name, const void *bytes, size_t size, struct rft_source *ret)
+void rft_source_memory(const char *name, const void *bytes, size_t size, struct rft_source *ret)
 {
     *ret = (struct rft_source){
         .name = name,
@@ -48,8 +46,7 @@ rft_source_memory(const char *name, const void *bytes, size_t size, struct rft_s
     };
 }
 
-void
-rft_source_close(struct rft_source *source)
+void rft_source_close(struct rft_source *source)
 {
     if (source->fd >= 0)
         close(source->fd);
@@ -58,8 +55,7 @@ rft_source_close(struct rft_source *source)
 }
 
 /* Drop what lies before `offset` and read until `wanted` bytes follow it. */
-static struct rft_error *
-slide(struct rft_source *source, uint64_t offset, size_t wanted)
+static struct rft_error *slide(struct rft_source *source, uint64_t offset, size_t wanted)
 {
     size_t passed = (size_t)(offset - source->offset);
     if (passed > source->filled)
@@ -74,16 +70,15 @@ slide(struct rft_source *source, uint64_t offset, size_t wanted)
         free(source->buffer);
         source->buffer = larger;
         source->capacity = room;
-    }
-    else if (source->filled > passed) {
+    } else if (source->filled > passed) {
         memmove(source->buffer, source->buffer + passed, source->filled - passed);
     }
     source->bytes = source->buffer;
     source->filled -= passed;
     source->offset += passed;
     while (source->filled < source->capacity && !source->failed_errno) {
-        ssize_t n = read(source->fd, source->buffer + source->filled,
-                         source->capacity - source->filled);
+        ssize_t n =
+            read(source->fd, source->buffer + source->filled, source->capacity - source->filled);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -95,9 +90,8 @@ slide(struct rft_source *source, uint64_t offset, size_t wanted)
     return NULL;
 }
 
-struct rft_error *
-rft_source_view(struct rft_source *source, uint64_t offset, size_t wanted,
-                const unsigned char **ret_bytes, size_t *ret_size)
+struct rft_error *rft_source_view(struct rft_source *source, uint64_t offset, size_t wanted,
+                                  const unsigned char **ret_bytes, size_t *ret_size)
 {
     uint64_t end = source->offset + source->filled;
     if (source->fd >= 0 && (offset > end || end - offset < wanted)) {

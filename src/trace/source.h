@@ -12,20 +12,19 @@
 
 struct rft_source {
     const char *name;
-    int fd;                /* -1: memory */
-    int failed_errno;      /* of a read that failed; the file then counts as ended there */
-    uint64_t total;        /* bytes of the file when it was opened; 0 for a pipe */
+    int fd;                     /* -1: memory */
+    int failed_errno;           /* of a read that failed; the file then counts as ended there */
+    uint64_t total;             /* bytes of the file when it was opened; 0 for a pipe */
     const unsigned char *bytes; /* the window's first byte */
-    uint64_t offset;       /* of that byte in the file */
-    size_t filled;         /* bytes in the window */
-    unsigned char *buffer; /* owned, NULL for memory */
+    uint64_t offset;            /* of that byte in the file */
+    size_t filled;              /* bytes in the window */
+    unsigned char *buffer;      /* owned, NULL for memory */
     size_t capacity;
 };
 
 /* Open a file for rft_source_view(). */
 struct rft_error *rft_source_open(const char *path, struct rft_source *ret);
-void rft_source_memory(const char *name, const void *bytes, size_t size,
-                       struct rft_source *ret);
+void rft_source_memory(const char *name, const void *bytes, size_t size, struct rft_source *ret);
 void rft_source_close(struct rft_source *source);
 
 /* The bytes from `offset` on: `wanted` of them, or fewer at the end of the file.

@@ -8,12 +8,12 @@
 #include <sys/types.h>
 
 struct rft_writer {
-    int fd;             /* -1: not open */
+    int fd; /* -1: not open */
     char path[4096];
-    dev_t device;       /* of the file that was created, to know it again */
+    dev_t device; /* of the file that was created, to know it again */
     ino_t inode;
     uint32_t sequence;
-    uint64_t size;      /* bytes of whole chunks */
+    uint64_t size; /* bytes of whole chunks */
 };
 
 /* Creates the file (0600, must not exist) and writes its header. Returns 0 or

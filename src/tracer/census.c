@@ -22,6 +22,7 @@ struct census {
     size_t tally_count, used_count;
     uint64_t stale;
     struct rft_thread *t;
+    struct rft_hash graves; /* address -> struct rft_grave *, of those that may live */
     struct rft_grave **revived;
     size_t revived_count, revived_capacity;
 };
@@ -35,7 +36,7 @@ static bool read_checked(const void *from, void *to, size_t size)
 
 /* Is there an object at this address still, as far as its header tells? A
  * freed block's first word is a free-list pointer or the refcount 0. */
-static bool looks_alive(const char *op, const void *expected_type)
+static bool looks_alive(const char *op)
 {
     const struct rft_layout *l = &tracer.layout;
     unsigned char head[64];
@@ -45,7 +46,7 @@ static bool looks_alive(const char *op, const void *expected_type)
     }
     void *type;
     memcpy(&type, head + l->at[RFT_OBJECT_TYPE], sizeof type);
-    if (expected_type != NULL ? type != expected_type : !rft_type_known(type)) {
+    if (!rft_type_known(type)) {
         return false;
     }
     if (l->free_threaded) {
@@ -68,13 +69,14 @@ static void visit_leaf(uintptr_t base, rft_leaf leaf, void *arg)
         }
         uint32_t id = slot >> RFT_STAMP_BITS;
         struct rft_site *site = rft_cohort(id)->site;
-        if ((site->flags & RFT_SITE_ENDED) || (census->interp != 0 && site->interp != census->interp)) {
+        if ((site->flags & RFT_SITE_ENDED) ||
+            (census->interp != 0 && site->interp != census->interp)) {
             continue;
         }
         const char *op = (const char *)(base + ((uintptr_t)i << 4));
         uint64_t bytes = site->fixed_size;
         if (census->check) {
-            if (!looks_alive(op, NULL) ||
+            if (!looks_alive(op) ||
                 !rft_object_size_checked(op, site->kind, site->fixed_size, site->item_size,
                                          read_checked, &bytes)) {
                 census->stale++;
@@ -93,30 +95,57 @@ static void visit_leaf(uintptr_t base, rft_leaf leaf, void *arg)
     }
 }
 
-/* An object that its finalizer brought back is alive: it goes back into the
- * map, and its death is taken back. */
-static void visit_grave(struct rft_grave *grave, void *arg)
+/* The graves whose address is empty: their objects are gone, or were brought
+ * back. Nothing in freed memory tells which, so CPython is asked. */
+static void collect_grave(struct rft_grave *grave, void *arg)
 {
     struct census *census = arg;
-    if ((grave->site->flags & RFT_SITE_ENDED) || (census->interp != 0 && grave->site->interp != census->interp)) {
+    if ((grave->site->flags & RFT_SITE_ENDED) ||
+        (census->interp != 0 && grave->site->interp != census->interp)) {
         return;
     }
     _Atomic uint32_t *slot = rft_live_map_slot(census->t, (uintptr_t)grave->op, false);
-    if (slot == NULL || atomic_load_explicit(slot, memory_order_relaxed) != 0 ||
-        !looks_alive(grave->op, grave->type)) {
-        return;
+    if (slot != NULL && atomic_load_explicit(slot, memory_order_relaxed) == 0) {
+        uint64_t *value = rft_hash_put(&census->graves, (uint64_t)(uintptr_t)grave->op);
+        if (value != NULL) {
+            *value = (uint64_t)(uintptr_t)grave;
+        }
     }
+}
+
+/* Every object that the cycle collector knows is alive. One in a grave was
+ * brought back: it goes back into the map, and its death is taken back. */
+static int visit_object(void *op, void *arg)
+{
+    struct census *census = arg;
+    uint64_t *value = rft_hash_get(&census->graves, (uint64_t)(uintptr_t)op);
+    struct rft_grave *grave = value != NULL ? (struct rft_grave *)(uintptr_t)*value : NULL;
+    if (grave == NULL || census->revived_count == census->revived_capacity) {
+        return 1;
+    }
+    *value = 0;
     uint32_t id = grave->slot >> RFT_STAMP_BITS;
     bool recycled = rft_cohort(id)->site != grave->site;
     if (recycled && grave->site->slot_base == 0) {
-        return;
-    }
-    if (census->revived_count == census->revived_capacity) {
-        return;
+        return 1;
     }
     census->revived[census->revived_count++] = grave;
-    atomic_store_explicit(slot, recycled ? grave->site->slot_base : grave->slot,
-                          memory_order_relaxed);
+    _Atomic uint32_t *slot = rft_live_map_slot(census->t, (uintptr_t)op, true);
+    if (slot != NULL) {
+        atomic_store_explicit(slot, recycled ? grave->site->slot_base : grave->slot,
+                              memory_order_relaxed);
+    }
+    return 1; /* go on */
+}
+
+static void find_revived(struct census *census)
+{
+    rft_graves_each(collect_grave, census);
+    if (census->graves.count > 0 && tracer.py.visit_gc_objects != NULL &&
+        tracer.py.thread_state() != NULL) {
+        tracer.py.visit_gc_objects(visit_object, census);
+    }
+    rft_hash_clear(&census->graves);
 }
 
 static int by_site(const void *a, const void *b)
@@ -204,14 +233,17 @@ void rft_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp
                 struct rft_buffer *revived_tick, struct rft_buffer *out)
 {
     uint32_t now = rft_now_ms();
-    struct census census = {
-        .interp = interp, .t = t, .tally_count = rft_cohort_ids(), .revived_capacity = 1 << 16,
-        .check = tracer.loses_deaths || atomic_load_explicit(&tracer.gaps, memory_order_relaxed)};
+    struct census census = {.interp = interp,
+                            .t = t,
+                            .tally_count = rft_cohort_ids(),
+                            .revived_capacity = 1 << 16,
+                            .check = tracer.loses_deaths ||
+                                     atomic_load_explicit(&tracer.gaps, memory_order_relaxed)};
     census.tallies = rft_pages_alloc(census.tally_count * sizeof *census.tallies);
     census.used = rft_pages_alloc(census.tally_count * sizeof *census.used);
     census.revived = rft_pages_alloc(census.revived_capacity * sizeof *census.revived);
     if (census.tallies != NULL && census.used != NULL && census.revived != NULL) {
-        rft_graves_each(visit_grave, &census);
+        find_revived(&census);
         if (census.revived_count > 0) {
             write_revived(&census, now, revived_tick);
         }

@@ -8,14 +8,14 @@
 #include <string.h>
 
 struct code {
-    void *object;      /* NULL: it died */
-    uintptr_t bytecode;/* first instruction */
-    uint32_t id;       /* 0: a trampoline of the interpreter's, not shown */
+    void *object;       /* NULL: it died */
+    uintptr_t bytecode; /* first instruction */
+    uint32_t id;        /* 0: a trampoline of the interpreter's, not shown */
 };
 
-static struct rft_hash strings;  /* hash of the bytes -> id */
-static struct rft_hash codes;    /* address -> struct code * */
-static struct rft_hash nodes;    /* hash of (parent, code, offset) -> id */
+static struct rft_hash strings; /* hash of the bytes -> id */
+static struct rft_hash codes;   /* address -> struct code * */
+static struct rft_hash nodes;   /* hash of (parent, code, offset) -> id */
 static uint32_t string_count, code_count, node_count;
 
 uint64_t rft_string_hash(const char *bytes, size_t length)

@@ -15,7 +15,7 @@ struct rft_dict_keys {
     size_t free, entries; /* entries that can still be added; that were used */
     size_t usable;        /* all entries there is room for */
     size_t entries_at, entry_size;
-    size_t bytes;         /* of the whole keys object */
+    size_t bytes; /* of the whole keys object */
 };
 
 static inline void rft_dict_keys_decode(const unsigned char *head, struct rft_dict_keys *out)

@@ -37,22 +37,28 @@ void rft_grave_dig(const struct rft_grave *grave)
     pthread_mutex_unlock(&tracer.lock);
 }
 
-bool rft_grave_known(void *op)
+bool rft_grave_close(void *op)
 {
     if (atomic_load_explicit(&grave_count, memory_order_relaxed) == 0) {
         return false;
     }
     pthread_mutex_lock(&tracer.lock);
     uint64_t *value = rft_hash_get(&graves, (uint64_t)(uintptr_t)op);
-    bool known = value != NULL && *value != 0;
+    struct rft_grave *grave = value != NULL ? (struct rft_grave *)(uintptr_t)*value : NULL;
+    bool open = grave != NULL && grave->op != NULL;
+    if (open) {
+        grave->op = NULL; /* a finalizer runs once (PEP 442): this death is final */
+    }
     pthread_mutex_unlock(&tracer.lock);
-    return known;
+    return open;
 }
 
 void rft_graves_each(void (*visit)(struct rft_grave *grave, void *arg), void *arg)
 {
     for (struct rft_grave *grave = all; grave != NULL; grave = grave->next) {
-        visit(grave, arg);
+        if (grave->op != NULL) {
+            visit(grave, arg);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ struct interp {
     void *address;
     int64_t id;
     uint32_t start;
-    bool ended;     /* its census has been taken; it may still run its teardown */
+    bool ended; /* its census has been taken; it may still run its teardown */
 };
 static struct interp *interps; /* by index - 1; behind tracer.lock */
 static uint32_t interp_capacity;

@@ -22,7 +22,8 @@ void rft_live_map_each(void (*visit)(uintptr_t base, rft_leaf leaf, void *arg), 
 void rft_live_map_clear(void);
 size_t rft_live_map_leaves(void);
 
-static inline _Atomic uint32_t *rft_live_map_slot(struct rft_thread *t, uintptr_t address, bool make)
+static inline _Atomic uint32_t *rft_live_map_slot(struct rft_thread *t, uintptr_t address,
+                                                  bool make)
 {
     uintptr_t region = (address >> 20) + 1;
     struct rft_leaf_entry *entry = &t->leaves[region % RFT_LEAF_CACHE];

@@ -51,9 +51,8 @@ unsigned char *rft_buffer_reserve(struct rft_buffer *buffer, size_t more)
             capacity *= 2;
         }
         unsigned char *bytes =
-            buffer->capacity
-                ? mremap(buffer->bytes, buffer->capacity, capacity, MREMAP_MAYMOVE)
-                : rft_pages_alloc(capacity);
+            buffer->capacity ? mremap(buffer->bytes, buffer->capacity, capacity, MREMAP_MAYMOVE)
+                             : rft_pages_alloc(capacity);
         if (bytes == NULL || bytes == MAP_FAILED) {
             buffer->failed = 1;
             return NULL;

@@ -85,9 +85,11 @@ static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft
     site->kind = type->kind;
     site->fixed_size = type->fixed_size;
     site->item_size = type->item_size;
-    site->flags = (uint8_t)((type->kind != RFT_KIND_FIXED ? RFT_SITE_VARSIZE : 0) |
-                            (type->kind == RFT_KIND_TYPE || type->kind == RFT_KIND_CODE ? RFT_SITE_REMEMBERED : 0) |
-                            (type->finalizer ? RFT_SITE_FINALIZER : 0));
+    site->flags =
+        (uint8_t)((type->kind != RFT_KIND_FIXED ? RFT_SITE_VARSIZE : 0) |
+                  (type->kind == RFT_KIND_TYPE || type->kind == RFT_KIND_CODE ? RFT_SITE_REMEMBERED
+                                                                              : 0) |
+                  (type->finalizer ? RFT_SITE_FINALIZER : 0));
     tracer.sites_n++;
     rft_buffer_varint(&tracer.sites, node);
     rft_buffer_varint(&tracer.sites, type->id);
@@ -255,7 +257,8 @@ void rft_sites_reset(void)
         site_chunks[i] = NULL;
     }
     for (uint32_t i = 0; i < RFT_COHORT_CHUNKS; i++) {
-        struct rft_cohort *chunk = atomic_load_explicit(&rft_cohort_chunks[i], memory_order_relaxed);
+        struct rft_cohort *chunk =
+            atomic_load_explicit(&rft_cohort_chunks[i], memory_order_relaxed);
         if (chunk != NULL) {
             rft_pages_free(chunk, RFT_COHORT_CHUNK * sizeof *chunk);
             atomic_store_explicit(&rft_cohort_chunks[i], NULL, memory_order_relaxed);

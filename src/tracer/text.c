@@ -40,8 +40,7 @@ size_t rft_str_to_utf8(const void *str, char *to, size_t size)
 {
     unsigned kind;
     size_t length, used = 0;
-    const unsigned char *from =
-        str != NULL && is_str(str) ? characters(str, &kind, &length) : NULL;
+    const unsigned char *from = str != NULL && is_str(str) ? characters(str, &kind, &length) : NULL;
     if (from == NULL) {
         to[0] = '?';
         return 1;
@@ -99,8 +98,8 @@ const void *rft_dict_value(const void *dict, const char *key)
     struct rft_dict_keys head;
     rft_dict_keys_read(keys, &head);
     for (size_t i = 0; i < head.entries && i < head.usable; i++) {
-        const void *const *entry = (const void *const *)(const void *)(keys + head.entries_at +
-                                                                       i * head.entry_size);
+        const void *const *entry =
+            (const void *const *)(const void *)(keys + head.entries_at + i * head.entry_size);
         const void *name = entry[head.entry_size == 24]; /* general entries begin with the hash */
         const void *value = entry[1 + (head.entry_size == 24)];
         if (name != NULL && value != NULL && str_equals(name, key)) {

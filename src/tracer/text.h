@@ -15,7 +15,6 @@ size_t rft_bytes_length(const void *bytes);
 /* The value of an ASCII key in a dict with str keys, or NULL; borrowed. */
 const void *rft_dict_value(const void *dict, const char *key);
 
-
 /* An attribute of an instance of a class, from its inline values or its dict,
  * by ASCII name; NULL if it has none; borrowed. Runs no Python code. */
 const void *rft_instance_value(const void *instance, const char *name);

@@ -55,8 +55,8 @@ static unsigned aged_since(struct rft_site *site, uint32_t deaths[RFT_AGE_BUCKET
         deaths[b] = 0;
         for (unsigned who = 0; who < 2; who++) {
             if (ages[who] != NULL) {
-                deaths[b] += since(load(&ages[who]->deaths[b]),
-                                   &site->seen_ages[who * RFT_AGE_BUCKETS + b]);
+                deaths[b] +=
+                    since(load(&ages[who]->deaths[b]), &site->seen_ages[who * RFT_AGE_BUCKETS + b]);
             }
         }
         pairs += deaths[b] != 0;
@@ -91,12 +91,13 @@ static bool collect_site(struct rft_site *site, uint32_t *last_id, struct rft_bu
     }
     rft_buffer_varint(tick, site->id - *last_id);
     *last_id = site->id;
-    rft_buffer_byte(tick, (unsigned char)((births ? RFT_TICK_BIRTHS : 0) |
-                                          (at_once ? RFT_TICK_AT_ONCE : 0) |
-                                          (pairs ? RFT_TICK_AGED : 0) |
-                                          (new_bytes ? RFT_TICK_BYTES : 0)));
-    if (births) rft_buffer_varint(tick, births);
-    if (at_once) rft_buffer_varint(tick, at_once);
+    rft_buffer_byte(
+        tick, (unsigned char)((births ? RFT_TICK_BIRTHS : 0) | (at_once ? RFT_TICK_AT_ONCE : 0) |
+                              (pairs ? RFT_TICK_AGED : 0) | (new_bytes ? RFT_TICK_BYTES : 0)));
+    if (births)
+        rft_buffer_varint(tick, births);
+    if (at_once)
+        rft_buffer_varint(tick, at_once);
     total_births += births;
     total_deaths += at_once;
     if (pairs) {
@@ -109,7 +110,8 @@ static bool collect_site(struct rft_site *site, uint32_t *last_id, struct rft_bu
             }
         }
     }
-    if (new_bytes) rft_buffer_varint(tick, new_bytes);
+    if (new_bytes)
+        rft_buffer_varint(tick, new_bytes);
     return true;
 }
 

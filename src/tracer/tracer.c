@@ -93,8 +93,7 @@ static __attribute__((noinline)) void read_clock(struct rft_thread *t)
 {
     t->now = rft_now_ms();
     atomic_store_explicit(&t->countdown, EVENTS_PER_CLOCK, memory_order_relaxed);
-    atomic_store_explicit(&t->events,
-                          atomic_load_explicit(&t->events, memory_order_relaxed) + 1,
+    atomic_store_explicit(&t->events, atomic_load_explicit(&t->events, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (tracer.on_clock != NULL) {
         tracer.on_clock(t->now);
@@ -132,15 +131,16 @@ struct hot {
     uint32_t thread_frame, frame_instr, frame_owner, object_type;
 };
 #define HOT_TAGS ((struct hot){true, 72, 56, 74, 8})
-#define HOT_ANY                                                                              \
-    ((struct hot){tracer.frame_tags, tracer.layout.at[RFT_THREAD_FRAME],                      \
-                  tracer.layout.at[RFT_FRAME_INSTR], tracer.layout.at[RFT_FRAME_OWNER],       \
+#define HOT_ANY                                                                                    \
+    ((struct hot){tracer.frame_tags, tracer.layout.at[RFT_THREAD_FRAME],                           \
+                  tracer.layout.at[RFT_FRAME_INSTR], tracer.layout.at[RFT_FRAME_OWNER],            \
                   tracer.layout.at[RFT_OBJECT_TYPE]})
 
 static inline struct rft_site_entry *site_entry(struct rft_thread *t, uintptr_t instr, void *type)
 {
     return &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type << 9) *
-                      UINT64_C(0x9E3779B97F4A7C15)) >> 49];
+                      UINT64_C(0x9E3779B97F4A7C15)) >>
+                     49];
 }
 _Static_assert(RFT_SITE_CACHE == 1 << (64 - 49), "the shift that makes an index of a hash");
 
@@ -176,7 +176,8 @@ static void count_unreported_death(struct rft_thread *t, uint32_t slot);
 static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
 {
     struct rft_site *site = rft_cohort(slot >> RFT_STAMP_BITS)->site;
-    if (!(site->flags & RFT_SITE_ENDED)) { /* an interpreter with its own GIL drops its heap without a word */
+    if (!(site->flags &
+          RFT_SITE_ENDED)) { /* an interpreter with its own GIL drops its heap without a word */
         bump(&t->inferred);
     }
     if (site->kind == RFT_KIND_TYPE || site->kind == RFT_KIND_CODE) {
@@ -240,7 +241,8 @@ static inline __attribute__((always_inline)) int on_birth(char *op, const struct
     struct rft_site_entry *entry = site_entry(t, instr, type);
     struct rft_site *site = entry->site;
     if (__builtin_expect(((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
-                          ((uintptr_t)entry->type ^ (uintptr_t)type)) != 0, 0)) {
+                          ((uintptr_t)entry->type ^ (uintptr_t)type)) != 0,
+                         0)) {
         site = find_site(t, type, instr);
         if (site == NULL) {
             bump(&t->dropped);
@@ -322,8 +324,8 @@ static __attribute__((noinline)) void count_foreign(struct rft_site *site, unsig
 static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
                                        struct rft_cohort *cohort, uintptr_t op, uint32_t slot)
 {
-    int32_t age = (int32_t)(t->now - cohort->start) -
-                  (int32_t)((slot % RFT_STAMPS) << cohort->shift);
+    int32_t age =
+        (int32_t)(t->now - cohort->start) - (int32_t)((slot % RFT_STAMPS) << cohort->shift);
     /* Where the stamps are coarser than 1 ms, the newest object of the site is
      * still known to have died at once if it is the one that dies. */
     if (age <= 0 || (cohort->shift > 0 && site->last_birth == (uint32_t)(op >> 4) &&
@@ -336,8 +338,11 @@ static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *si
 static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t op, uint32_t slot,
                                                 unsigned bucket, uint64_t bytes)
 {
-    struct rft_grave grave = {.op = (void *)op, .site = site, .slot = slot,
-                              .bucket = (uint8_t)bucket, .bytes = (uint32_t)bytes};
+    struct rft_grave grave = {.op = (void *)op,
+                              .site = site,
+                              .slot = slot,
+                              .bucket = (uint8_t)bucket,
+                              .bytes = (uint32_t)bytes};
     memcpy(&grave.type, (char *)op + tracer.layout.at[RFT_OBJECT_TYPE], sizeof grave.type);
     rft_grave_dig(&grave);
 }
@@ -355,10 +360,9 @@ static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rf
         } else {
             count_aged(t, site, bucket);
         }
-        atomic_store_explicit(
-            &site->dead_bytes,
-            atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
-            memory_order_relaxed);
+        atomic_store_explicit(&site->dead_bytes,
+                              atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
+                              memory_order_relaxed);
     } else {
         count_foreign(site, bucket, bytes);
         if (bucket > 0) {
@@ -403,7 +407,7 @@ static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void
     if (type == tracer.py.code_type || flags & 1ul << 31) { /* Py_TPFLAGS_TYPE_SUBCLASS */
         forget(op);
     }
-    if (!rft_grave_known(op)) {
+    if (!rft_grave_close(op)) {
         bump(&t->unseen);
     }
 }
@@ -479,10 +483,9 @@ static inline bool died_at_once(struct rft_thread *t, struct rft_site *site,
 static __attribute__((noinline)) int count_bytes(void *op, struct rft_site *site)
 {
     uint64_t bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
-    atomic_store_explicit(
-        &site->dead_bytes,
-        atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
-        memory_order_relaxed);
+    atomic_store_explicit(&site->dead_bytes,
+                          atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
     return 0;
 }
 
@@ -569,7 +572,8 @@ static __attribute__((noinline)) int on_birth_tags(char *op)
     memcpy(&type, op + hot.object_type, sizeof type);
     struct rft_site_entry *entry = site_entry(t, instr, type);
     if (__builtin_expect((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
-                             ((uintptr_t)entry->type ^ (uintptr_t)type), 0)) {
+                             ((uintptr_t)entry->type ^ (uintptr_t)type),
+                         0)) {
         return on_birth_any(op);
     }
     struct rft_site *site = entry->site;
@@ -644,9 +648,9 @@ void rft_tracer_reset_after_fork(void)
         rft_pages_free(self, sizeof *self);
     }
     tracer.thread_count = tracer.interp_count = tracer.site_count = 0;
-    struct rft_buffer *pending[] = {&tracer.strings, &tracer.codes, &tracer.types,
-                                    &tracer.stacks, &tracer.thread_records,
-                                    &tracer.interp_records, &tracer.sites, &tracer.losses};
+    struct rft_buffer *pending[] = {&tracer.strings, &tracer.codes,          &tracer.types,
+                                    &tracer.stacks,  &tracer.thread_records, &tracer.interp_records,
+                                    &tracer.sites,   &tracer.losses};
     for (size_t i = 0; i < sizeof pending / sizeof *pending; i++) {
         rft_buffer_clear(pending[i]);
     }

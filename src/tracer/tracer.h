@@ -26,8 +26,8 @@
 #include <stdint.h>
 
 #include "layout/layout.h"
-#include "tracer/pool.h"
 #include "trace/format.h"
+#include "tracer/pool.h"
 
 /* CPython's events (Include/cpython/object.h). REMOVED exists from 3.15 on. */
 enum { RFT_EVENT_CREATE = 0, RFT_EVENT_DESTROY = 1, RFT_EVENT_REMOVED = 2 };
@@ -47,15 +47,15 @@ struct rft_site;
 /* The objects of one site that were born in one span of time. 32 bytes. */
 struct rft_cohort {
     struct rft_site *site;
-    uint32_t start;              /* ms since the trace began */
-    _Atomic uint32_t span;       /* ms, set when the cohort is closed; 0: open */
-    uint32_t deaths;             /* by the site's own thread while it is open */
+    uint32_t start;        /* ms since the trace began */
+    _Atomic uint32_t span; /* ms, set when the cohort is closed; 0: open */
+    uint32_t deaths;       /* by the site's own thread while it is open */
     /* Objects that have yet to die, once it is closed; while it is open, minus
      * the deaths by other threads. The death that brings it to 0 is the last
      * one to touch the cohort, and puts it on a free list. acq_rel: pairs with
      * the other deaths of the cohort, so that all are done with it then. */
     _Atomic int32_t remaining;
-    uint8_t shift;               /* unit of the stamps: 2^shift ms */
+    uint8_t shift; /* unit of the stamps: 2^shift ms */
 };
 _Static_assert(sizeof(struct rft_cohort) == 32, "two to a cache line");
 
@@ -74,23 +74,23 @@ enum {
 struct rft_site {
     /* hot: one cache line */
     alignas(64) _Atomic uint32_t births;
-    uint32_t slot_base;          /* current cohort << STAMP_BITS; 0: none yet */
+    uint32_t slot_base; /* current cohort << STAMP_BITS; 0: none yet */
     uint32_t cohort_start;
-    uint32_t last_birth;         /* low bits of (address >> 4) of the newest object */
+    uint32_t last_birth; /* low bits of (address >> 4) of the newest object */
     struct rft_identity *owner;
     _Atomic uint64_t dead_bytes;
     _Atomic uint32_t at_once;
-    uint32_t fixed_size;         /* bytes of one instance, without its variable part */
+    uint32_t fixed_size; /* bytes of one instance, without its variable part */
     uint8_t shift, flags, kind;
     uint16_t item_size;
     uint32_t births_before_cohort;
-    uint32_t live_cohorts;       /* closed ones that still have objects; owner only */
+    uint32_t live_cohorts; /* closed ones that still have objects; owner only */
     /* the rest */
     struct rft_ages *_Atomic ages;
     uint32_t id;
     /* deaths caused by other threads */
     _Atomic uint32_t f_at_once;
-    _Atomic uint32_t f_closed;   /* closed cohorts emptied by other threads */
+    _Atomic uint32_t f_closed; /* closed cohorts emptied by other threads */
     _Atomic uint64_t f_dead_bytes;
     struct rft_ages *_Atomic f_ages;
     /* identity */
@@ -113,8 +113,13 @@ struct rft_site_entry {
     uint64_t parent_and_tag;
     struct rft_site *site;
 };
-enum { RFT_SITE_CACHE = 32768, RFT_NODE_CACHE = 32768, RFT_TYPE_CACHE = 256, RFT_LEAF_CACHE = 16,
-       RFT_POSITIONS = 1024 };
+enum {
+    RFT_SITE_CACHE = 32768,
+    RFT_NODE_CACHE = 32768,
+    RFT_TYPE_CACHE = 256,
+    RFT_LEAF_CACHE = 16,
+    RFT_POSITIONS = 1024
+};
 
 struct rft_node_entry {
     uintptr_t instr;
@@ -137,9 +142,9 @@ struct rft_leaf_entry {
  * identity. One thread at a time holds it: its sites have one writer. Handed on
  * under tracer.lock. */
 struct rft_identity {
-    uint32_t id;               /* thread id in the trace */
-    uint32_t name, start;      /* string id; ms */
-    uint64_t kind;             /* hash of the name without numbers; 0: unnamed */
+    uint32_t id;          /* thread id in the trace */
+    uint32_t name, start; /* string id; ms */
+    uint64_t kind;        /* hash of the name without numbers; 0: unnamed */
     struct rft_site **site_hash;
     uint32_t site_mask, site_count;
     struct rft_identity *next; /* all */
@@ -167,17 +172,17 @@ struct rft_thread {
     struct rft_node_entry nodes[RFT_NODE_CACHE];
     struct rft_type_entry types[RFT_TYPE_CACHE];
     uint32_t positions[RFT_POSITIONS]; /* frame -> index in chain, without frame tags */
-    uint32_t unchecked;        /* events since the whole chain was verified, without frame tags */
-    uint32_t interp;           /* index of the current interpreter */
+    uint32_t unchecked; /* events since the whole chain was verified, without frame tags */
+    uint32_t interp;    /* index of the current interpreter */
     struct rft_identity *identity; /* whose sites its births belong to */
     struct rft_identity *unnamed;  /* its identity until its name is known */
     int native_id;
     bool named;
-    uint32_t free_cohorts;     /* list through rft_cohort.start, ids */
+    uint32_t free_cohorts; /* list through rft_cohort.start, ids */
     /* counters, read by the ticker */
     _Atomic uint32_t events, unseen, inferred, dropped;
     uint32_t seen_unseen, seen_inferred, seen_dropped;
-    struct rft_thread *next;   /* all records; guarded by tracer.lock */
+    struct rft_thread *next; /* all records; guarded by tracer.lock */
     struct rft_thread *next_free;
 };
 
@@ -186,17 +191,19 @@ struct rft_type {
     uint32_t fixed_size;
     uint16_t item_size;
     uint8_t kind;
-    bool finalizer;            /* may be resurrected: has a Python-level __del__ */
+    bool finalizer; /* may be resurrected: has a Python-level __del__ */
 };
 
 /* Functions of CPython, found with dlsym. */
 struct rft_cpython {
-    void *(*thread_state)(void);                    /* PyThreadState_GetUnchecked */
-    int (*set_tracer)(rft_callback, void *);        /* PyRefTracer_SetTracer */
-    rft_callback (*get_tracer)(void **);            /* PyRefTracer_GetTracer */
+    void *(*thread_state)(void);             /* PyThreadState_GetUnchecked */
+    int (*set_tracer)(rft_callback, void *); /* PyRefTracer_SetTracer */
+    rft_callback (*get_tracer)(void **);     /* PyRefTracer_GetTracer */
     int (*is_initialized)(void);
     void *(*err_occurred)(void);
-    char *runtime;                                  /* _PyRuntime */
+    /* PyUnstable_GC_VisitObjects: this interpreter's; NULL where it is missing */
+    void (*visit_gc_objects)(int (*)(void *, void *), void *);
+    char *runtime; /* _PyRuntime */
     void *type_type, *code_type, *set_type, *frozenset_type, *bytearray_type;
 };
 
@@ -206,14 +213,14 @@ enum rft_state { RFT_IDLE, RFT_TRACING, RFT_STOPPED, RFT_FORKED };
 struct rft_tracer {
     struct rft_layout layout;
     struct rft_cpython py;
-    bool frame_tags;           /* frames can be marked; see chain.c */
-    bool loses_deaths;         /* this CPython release does not report every death */
+    bool frame_tags;   /* frames can be marked; see chain.c */
+    bool loses_deaths; /* this CPython release does not report every death */
     _Atomic int state;
-    _Atomic uint32_t epoch;    /* bumped when a known code object or type dies */
-    uint64_t start_ns;         /* CLOCK_MONOTONIC */
-    _Atomic bool gaps;         /* the slot was somebody else's for a while */
+    _Atomic uint32_t epoch; /* bumped when a known code object or type dies */
+    uint64_t start_ns;      /* CLOCK_MONOTONIC */
+    _Atomic bool gaps;      /* the slot was somebody else's for a while */
 
-    pthread_mutex_t lock;      /* guards what follows, and the tables of the rooms' files */
+    pthread_mutex_t lock; /* guards what follows, and the tables of the rooms' files */
     struct rft_thread *threads, *free_threads;
     struct rft_identity *identities, *free_identities;
     uint32_t thread_count, interp_count, site_count;
@@ -225,7 +232,7 @@ struct rft_tracer {
     /* The agent's: called by a traced thread, often; and for a thread's first event. */
     void (*on_clock)(uint32_t now);
     void (*on_thread)(struct rft_thread *t);
-    void (*on_fork)(void);     /* a forked child's first event: must leave FORKED */
+    void (*on_fork)(void); /* a forked child's first event: must leave FORKED */
 };
 extern struct rft_tracer tracer;
 extern _Thread_local struct rft_thread *rft_self;
@@ -236,7 +243,7 @@ extern _Thread_local struct rft_thread *rft_self;
 int rft_on_event(void *op, int event, void *data);
 int rft_on_event_tags(void *op, int event, void *data);
 rft_callback rft_tracer_callback(void);
-struct rft_thread *rft_thread_record(void);     /* this thread's, made on first use; may be NULL */
+struct rft_thread *rft_thread_record(void); /* this thread's, made on first use; may be NULL */
 void rft_thread_ended(struct rft_thread *t);
 uint32_t rft_now_ms(void);
 void rft_census_stale(struct rft_thread *t, uint32_t slot);
@@ -251,13 +258,13 @@ uint32_t rft_chain_node(struct rft_thread *t, uint32_t index);
 uint64_t rft_string_hash(const char *bytes, size_t length); /* never 0 */
 uint32_t rft_string_id(const char *bytes, size_t length);
 uint32_t rft_node_child(struct rft_thread *t, uint32_t parent, uintptr_t frame, uintptr_t instr);
-bool rft_code_forget(void *code);   /* a code object died; true if it was known */
+bool rft_code_forget(void *code); /* a code object died; true if it was known */
 void rft_codes_reset(void);
 
 /* types.c */
 struct rft_type *rft_type_record(struct rft_thread *t, void *type);
 bool rft_type_forget(void *type);
-bool rft_type_known(void *type);     /* takes tracer.lock */
+bool rft_type_known(void *type); /* takes tracer.lock */
 void rft_types_reset(void);
 
 /* sizes.c */
@@ -273,7 +280,7 @@ uint32_t rft_site_next_active(uint32_t id);
 void rft_sites_settle(void);
 void rft_sites_end(uint32_t interp);
 bool rft_sites_any_finalizer(void);
-uint32_t rft_cohort_ids(void);       /* all ids are below this */
+uint32_t rft_cohort_ids(void); /* all ids are below this */
 uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site);
 void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort);
 void rft_sites_reset(void);
@@ -293,7 +300,7 @@ struct rft_grave {
     struct rft_grave *next;
 };
 void rft_grave_dig(const struct rft_grave *grave);
-bool rft_grave_known(void *op);
+bool rft_grave_close(void *op); /* its object died again: there was one */
 void rft_graves_each(void (*visit)(struct rft_grave *grave, void *arg), void *arg);
 void rft_graves_reset(void);
 

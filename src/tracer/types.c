@@ -48,19 +48,29 @@ static bool derives_from(const void *type, const void *base)
 
 static unsigned kind_of(const void *type, unsigned long flags, long item_size)
 {
-    if (flags & TP_TYPE) return RFT_KIND_TYPE;
-    if (flags & TP_LONG) return RFT_KIND_INT;
-    if (flags & TP_LIST) return RFT_KIND_LIST;
-    if (flags & TP_TUPLE) return RFT_KIND_TUPLE;
-    if (flags & TP_BYTES) return RFT_KIND_BYTES;
-    if (flags & TP_STR) return RFT_KIND_STR;
-    if (flags & TP_DICT) return RFT_KIND_DICT;
-    if (type == tracer.py.code_type) return RFT_KIND_CODE;
+    if (flags & TP_TYPE)
+        return RFT_KIND_TYPE;
+    if (flags & TP_LONG)
+        return RFT_KIND_INT;
+    if (flags & TP_LIST)
+        return RFT_KIND_LIST;
+    if (flags & TP_TUPLE)
+        return RFT_KIND_TUPLE;
+    if (flags & TP_BYTES)
+        return RFT_KIND_BYTES;
+    if (flags & TP_STR)
+        return RFT_KIND_STR;
+    if (flags & TP_DICT)
+        return RFT_KIND_DICT;
+    if (type == tracer.py.code_type)
+        return RFT_KIND_CODE;
     if (derives_from(type, tracer.py.set_type) || derives_from(type, tracer.py.frozenset_type)) {
         return RFT_KIND_SET;
     }
-    if (derives_from(type, tracer.py.bytearray_type)) return RFT_KIND_BYTEARRAY;
-    if (flags & TP_INLINE_VALUES) return RFT_KIND_INSTANCE;
+    if (derives_from(type, tracer.py.bytearray_type))
+        return RFT_KIND_BYTEARRAY;
+    if (flags & TP_INLINE_VALUES)
+        return RFT_KIND_INSTANCE;
     return item_size > 0 ? RFT_KIND_VARSIZE : RFT_KIND_FIXED;
 }
 
@@ -110,8 +120,8 @@ static size_t qualified_name(const void *type, unsigned long flags, char *to, si
             to[length++] = '.';
         }
     }
-    return length + rft_str_to_utf8(field(type, tracer.layout.ht_qualname), to + length,
-                                    size - length);
+    return length +
+           rft_str_to_utf8(field(type, tracer.layout.ht_qualname), to + length, size - length);
 }
 
 static struct rft_type *record_slow(void *type)

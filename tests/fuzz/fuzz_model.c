@@ -1,9 +1,9 @@
 /* Everything from the bytes of a trace to the verdict. The inputs' checksums are
  * set right first; without that the fuzzer would hardly ever get past them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "analyze/churn.h"
@@ -13,16 +13,14 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size);
 
-static void
-put32(unsigned char *at, uint32_t value)
+static void put32(unsigned char *at, uint32_t value)
 {
     for (unsigned i = 0; i < 4; i++)
         at[i] = (unsigned char)(value >> 8 * i);
 }
 
 /* The input is a row of chunks: type, two bytes of length, payload. */
-static size_t
-make_trace(const unsigned char *bytes, size_t size, unsigned char *to)
+static size_t make_trace(const unsigned char *bytes, size_t size, unsigned char *to)
 {
     size_t used = RFT_FILE_HEADER_SIZE;
     uint32_t sequence = 0;
@@ -52,8 +50,7 @@ make_trace(const unsigned char *bytes, size_t size, unsigned char *to)
     return used;
 }
 
-int
-LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size)
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size)
 {
     unsigned char *trace = malloc(RFT_FILE_HEADER_SIZE + size * 8 + 64);
     int fd = memfd_create("trace", 0);
@@ -69,8 +66,7 @@ LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size)
     struct rft_error *error = rft_model_read(paths, 2, NULL, NULL, &model);
     if (error) {
         rft_error_destroy(error);
-    }
-    else {
+    } else {
         struct rft_churn_row *rows;
         struct rft_diff diff;
         size_t count;

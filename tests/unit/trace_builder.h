@@ -24,8 +24,7 @@ struct builder {
     uint64_t births, deaths;
 };
 
-static inline void
-put_raw(struct bytes *to, const void *from, size_t size)
+static inline void put_raw(struct bytes *to, const void *from, size_t size)
 {
     if (to->size + size > to->capacity) {
         to->capacity = (to->size + size) * 2;
@@ -38,22 +37,19 @@ put_raw(struct bytes *to, const void *from, size_t size)
     to->size += size;
 }
 
-static inline void
-put(struct bytes *to, uint64_t number)
+static inline void put(struct bytes *to, uint64_t number)
 {
     unsigned char encoded[RFT_VARINT_MAX];
     put_raw(to, encoded, rft_varint_put(encoded, number));
 }
 
-static inline void
-put_text(struct bytes *to, const char *text)
+static inline void put_text(struct bytes *to, const char *text)
 {
     put(to, strlen(text));
     put_raw(to, text, strlen(text));
 }
 
-static inline void
-put_le(struct bytes *to, uint64_t number, unsigned width)
+static inline void put_le(struct bytes *to, uint64_t number, unsigned width)
 {
     for (unsigned i = 0; i < width; i++) {
         unsigned char byte = (unsigned char)(number >> 8 * i);
@@ -61,8 +57,7 @@ put_le(struct bytes *to, uint64_t number, unsigned width)
     }
 }
 
-static inline void
-add_chunk(struct builder *builder, unsigned type, struct bytes *payload)
+static inline void add_chunk(struct builder *builder, unsigned type, struct bytes *payload)
 {
     struct bytes header = {0};
     put_le(&header, RFT_CHUNK_MARK, 4);
@@ -78,8 +73,8 @@ add_chunk(struct builder *builder, unsigned type, struct bytes *payload)
     *payload = (struct bytes){0};
 }
 
-static inline void
-add_file_header(struct builder *builder, unsigned version, unsigned minimum, uint64_t features)
+static inline void add_file_header(struct builder *builder, unsigned version, unsigned minimum,
+                                   uint64_t features)
 {
     put_raw(&builder->file, RFT_MAGIC, RFT_MAGIC_SIZE);
     put_le(&builder->file, version, 2);
@@ -90,8 +85,7 @@ add_file_header(struct builder *builder, unsigned version, unsigned minimum, uin
     put_le(&builder->file, rft_crc32c(0, builder->file.at, 28), 4);
 }
 
-static inline void
-add_program(struct builder *builder, uint32_t python_version)
+static inline void add_program(struct builder *builder, uint32_t python_version)
 {
     struct bytes p = {0};
     put(&p, python_version);
@@ -113,11 +107,10 @@ add_program(struct builder *builder, uint32_t python_version)
 /* Strings 1 to 8; codes 1 serve (line 10), 2 handle (line 20), 3 other (line 30); types 1
  * shop.Order, 2 dict, 3 int; stacks 1 serve, 2 serve > handle, 3 serve > other; one thread,
  * one interpreter; sites 1 Order in handle, 2 dict in handle, 3 int in serve, 4 Order in other. */
-static inline void
-add_definitions(struct builder *builder)
+static inline void add_definitions(struct builder *builder)
 {
-    static const char *const strings[] = {"/srv/shop.py", "serve",      "handle", "other",
-                                          "shop.Order",   "dict",       "int",    "MainThread"};
+    static const char *const strings[] = {"/srv/shop.py", "serve", "handle", "other",
+                                          "shop.Order",   "dict",  "int",    "MainThread"};
     static const unsigned codes[][3] = {{1, 2, 10}, {1, 3, 20}, {1, 4, 30}};
     static const unsigned types[][4] = {{5, 0, 48, 0}, {6, 3, 64, 0}, {7, 8, 24, 4}};
     static const unsigned stacks[][3] = {{0, 1, 0}, {1, 2, 0}, {1, 3, 0}};
@@ -166,8 +159,7 @@ add_definitions(struct builder *builder)
     add_chunk(builder, RFT_CHUNK_SITES, &p);
 }
 
-static inline void
-begin_trace(struct builder *builder, uint32_t python_version)
+static inline void begin_trace(struct builder *builder, uint32_t python_version)
 {
     *builder = (struct builder){0};
     add_file_header(builder, 1, 1, 0);
@@ -176,9 +168,8 @@ begin_trace(struct builder *builder, uint32_t python_version)
 }
 
 /* One tick; births[i] and deaths[i] (aged 2 to 4 ms, 50 bytes each) are of site i + 1. */
-static inline void
-add_tick(struct builder *builder, uint64_t ms, const uint64_t *births, const uint64_t *deaths,
-         unsigned sites)
+static inline void add_tick(struct builder *builder, uint64_t ms, const uint64_t *births,
+                            const uint64_t *deaths, unsigned sites)
 {
     struct bytes p = {0};
     unsigned count = 0, last = 0;
@@ -210,8 +201,7 @@ add_tick(struct builder *builder, uint64_t ms, const uint64_t *births, const uin
     add_chunk(builder, RFT_CHUNK_TICK, &p);
 }
 
-static inline void
-add_end(struct builder *builder, uint64_t ms)
+static inline void add_end(struct builder *builder, uint64_t ms)
 {
     struct bytes p = {0};
     put(&p, RFT_END_EXIT);
@@ -223,8 +213,7 @@ add_end(struct builder *builder, uint64_t ms)
 }
 
 /* Writes bytes to a file that is made anew; `path` has room for 64 bytes. */
-static inline void
-write_file(char *path, const void *bytes, size_t size)
+static inline void write_file(char *path, const void *bytes, size_t size)
 {
     strcpy(path, "/tmp/reftracer-test-XXXXXX");
     int fd = mkstemp(path);
