@@ -22,7 +22,6 @@ static struct {
     void *_Atomic foreign_data;
     uint32_t last_good;       /* ms; when the slot was last seen to be ours */
     uint32_t retaken, window; /* how often in the current second */
-    bool given_up;
 } slot;
 
 static bool is_ours(rft_callback function);
@@ -71,10 +70,12 @@ bool rft_slot_take(void)
         atomic_store(&slot.foreign, before);
         ours = on_event_and_pass;
     }
-    if (tracer.py.set_tracer(ours, &tracer) != 0) {
+    /* In front of another tool its data stays in its word, for the day we leave. */
+    void *word = ours == on_event_and_pass ? data : &tracer;
+    if (tracer.py.set_tracer(ours, word) != 0) {
         return false;
     }
-    slot.place = find_place(ours, &tracer);
+    slot.place = find_place(ours, word);
     slot.last_good = rft_now_ms();
     return true;
 }
@@ -92,7 +93,7 @@ static bool too_often(uint32_t now)
 
 void rft_slot_check(uint32_t now)
 {
-    if (slot.place == NULL || slot.given_up ||
+    if (slot.place == NULL ||
         atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING) {
         return;
     }

@@ -16,41 +16,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* clang-format off: one group of CPython's table to a line or two */
 /* X(NAME): fields that the tables may give. */
-#define RFT_FIELDS(X)                                                                              \
-    X(RUNTIME_SIZE)                                                                                \
-    X(RUNTIME_FINALIZING)                                                                          \
-    X(RUNTIME_INTERPRETERS) X(INTERP_SIZE) X(INTERP_ID) X(INTERP_NEXT) X(INTERP_THREADS) X(        \
-        INTERP_THREADS_MAIN) X(INTERP_GC) X(INTERP_MODULES) X(INTERP_SYSDICT) X(INTERP_BUILTINS)   \
-        X(INTERP_GIL) X(INTERP_GIL_STATE) X(INTERP_GIL_ENABLED) X(INTERP_GIL_LOCKED) X(            \
-            INTERP_GIL_HOLDER) X(INTERP_CODE_GENERATION) X(INTERP_TLBC_GENERATION) X(THREAD_SIZE)  \
-            X(THREAD_PREV) X(THREAD_NEXT) X(THREAD_INTERP) X(THREAD_FRAME) X(THREAD_BASE_FRAME) X( \
-                THREAD_LAST_PROFILED) X(THREAD_LAST_PROFILED_SEQ) X(THREAD_ID) X(THREAD_NATIVE_ID) \
-                X(THREAD_DATASTACK) X(THREAD_STATUS) X(THREAD_HOLDS_GIL) X(                        \
-                    THREAD_GIL_REQUESTED) X(THREAD_EXCEPTION) X(THREAD_EXC_STATE) X(ERR_EXC_VALUE) \
-                    X(FRAME_SIZE) X(FRAME_PREVIOUS) X(FRAME_EXECUTABLE) X(FRAME_INSTR) X(          \
-                        FRAME_LOCALS) X(FRAME_OWNER) X(FRAME_STACKPOINTER) X(FRAME_TLBC)           \
-                        X(CODE_SIZE) X(CODE_FILENAME) X(CODE_NAME) X(CODE_QUALNAME) X(             \
-                            CODE_LINETABLE) X(CODE_FIRSTLINE) X(CODE_ARGCOUNT) X(CODE_LOCALNAMES)  \
-                            X(CODE_LOCALKINDS) X(CODE_ADAPTIVE) X(CODE_TLBC) X(OBJECT_SIZE) X(     \
-                                OBJECT_TYPE) X(TYPE_SIZE) X(TYPE_NAME) X(TYPE_REPR) X(TYPE_FLAGS)  \
-                                X(TYPE_BASICSIZE) X(TYPE_DICTOFFSET) X(HEAPTYPE_SIZE) X(           \
-                                    HEAPTYPE_CACHED_KEYS) X(TUPLE_SIZE) X(TUPLE_ITEM)              \
-                                    X(TUPLE_COUNT) X(LIST_SIZE) X(LIST_ITEM) X(LIST_COUNT) X(      \
-                                        SET_SIZE) X(SET_USED) X(SET_TABLE) X(SET_MASK)             \
-                                        X(DICT_SIZE) X(DICT_KEYS) X(DICT_VALUES) X(FLOAT_SIZE) X(  \
-                                            FLOAT_VALUE) X(LONG_SIZE) X(LONG_TAG) X(LONG_DIGIT)    \
-                                            X(BYTES_SIZE) X(BYTES_COUNT) X(BYTES_DATA) X(STR_SIZE) \
-                                                X(STR_STATE) X(STR_LENGTH) X(STR_ASCII_SIZE) X(    \
-                                                    STR_COMPACT_SIZE) X(GC_SIZE) X(GC_COLLECTING)  \
-                                                    X(GC_FRAME) X(GC_STATS_SIZE) X(GC_STATS)       \
-                                                        X(GEN_SIZE) X(GEN_NAME) X(GEN_IFRAME) X(   \
-                                                            GEN_STATE) X(LLIST_NEXT) X(LLIST_PREV) \
-                                                            X(DEBUG_EVAL_BREAKER) X(DEBUG_SUPPORT) \
-                                                                X(DEBUG_ENABLED) X(DEBUG_PENDING)  \
-                                                                    X(DEBUG_PATH)                  \
-                                                                        X(DEBUG_PATH_SIZE)
+/* clang-format off */
+#define RFT_FIELDS(X) \
+    X(RUNTIME_SIZE) X(RUNTIME_FINALIZING) X(RUNTIME_INTERPRETERS) \
+    X(INTERP_SIZE) X(INTERP_ID) X(INTERP_NEXT) X(INTERP_THREADS) X(INTERP_THREADS_MAIN) \
+    X(INTERP_GC) X(INTERP_MODULES) X(INTERP_SYSDICT) X(INTERP_BUILTINS) X(INTERP_GIL) \
+    X(INTERP_GIL_STATE) X(INTERP_GIL_ENABLED) X(INTERP_GIL_LOCKED) X(INTERP_GIL_HOLDER) \
+    X(INTERP_CODE_GENERATION) X(INTERP_TLBC_GENERATION) \
+    X(THREAD_SIZE) X(THREAD_PREV) X(THREAD_NEXT) X(THREAD_INTERP) X(THREAD_FRAME) \
+    X(THREAD_BASE_FRAME) X(THREAD_LAST_PROFILED) X(THREAD_LAST_PROFILED_SEQ) \
+    X(THREAD_ID) X(THREAD_NATIVE_ID) X(THREAD_DATASTACK) X(THREAD_STATUS) \
+    X(THREAD_HOLDS_GIL) X(THREAD_GIL_REQUESTED) X(THREAD_EXCEPTION) X(THREAD_EXC_STATE) \
+    X(ERR_EXC_VALUE) \
+    X(FRAME_SIZE) X(FRAME_PREVIOUS) X(FRAME_EXECUTABLE) X(FRAME_INSTR) \
+    X(FRAME_LOCALS) X(FRAME_OWNER) X(FRAME_STACKPOINTER) X(FRAME_TLBC) \
+    X(CODE_SIZE) X(CODE_FILENAME) X(CODE_NAME) X(CODE_QUALNAME) X(CODE_LINETABLE) \
+    X(CODE_FIRSTLINE) X(CODE_ARGCOUNT) X(CODE_LOCALNAMES) X(CODE_LOCALKINDS) \
+    X(CODE_ADAPTIVE) X(CODE_TLBC) \
+    X(OBJECT_SIZE) X(OBJECT_TYPE) \
+    X(TYPE_SIZE) X(TYPE_NAME) X(TYPE_REPR) X(TYPE_FLAGS) X(TYPE_BASICSIZE) X(TYPE_DICTOFFSET) \
+    X(HEAPTYPE_SIZE) X(HEAPTYPE_CACHED_KEYS) \
+    X(TUPLE_SIZE) X(TUPLE_ITEM) X(TUPLE_COUNT) \
+    X(LIST_SIZE) X(LIST_ITEM) X(LIST_COUNT) \
+    X(SET_SIZE) X(SET_USED) X(SET_TABLE) X(SET_MASK) \
+    X(DICT_SIZE) X(DICT_KEYS) X(DICT_VALUES) \
+    X(FLOAT_SIZE) X(FLOAT_VALUE) \
+    X(LONG_SIZE) X(LONG_TAG) X(LONG_DIGIT) \
+    X(BYTES_SIZE) X(BYTES_COUNT) X(BYTES_DATA) \
+    X(STR_SIZE) X(STR_STATE) X(STR_LENGTH) X(STR_ASCII_SIZE) X(STR_COMPACT_SIZE) \
+    X(GC_SIZE) X(GC_COLLECTING) X(GC_FRAME) X(GC_STATS_SIZE) X(GC_STATS) \
+    X(GEN_SIZE) X(GEN_NAME) X(GEN_IFRAME) X(GEN_STATE) \
+    X(LLIST_NEXT) X(LLIST_PREV) \
+    X(DEBUG_EVAL_BREAKER) X(DEBUG_SUPPORT) X(DEBUG_ENABLED) X(DEBUG_PENDING) \
+    X(DEBUG_PATH) X(DEBUG_PATH_SIZE)
 /* clang-format on */
 
 #define RFT_FIELD_ENUM(name) RFT_##name,

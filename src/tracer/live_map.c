@@ -5,7 +5,7 @@ static mid_table _Atomic root[RFT_ROOT_TABLES];
 static _Atomic size_t leaf_count;
 
 /* Puts a table into its place unless another thread was faster. */
-static void *install(void *_Atomic *place, size_t size)
+static void *install(void *_Atomic *place, size_t size, _Atomic size_t *count)
 {
     void *fresh = rft_pages_alloc(size);
     if (fresh == NULL) {
@@ -19,6 +19,9 @@ static void *install(void *_Atomic *place, size_t size)
         rft_pages_free(fresh, size);
         return expected;
     }
+    if (count != NULL) {
+        atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+    }
     return fresh;
 }
 
@@ -30,18 +33,15 @@ rft_leaf rft_live_map_leaf(uintptr_t address, bool make)
     mid_table _Atomic *root_place = &root[address >> 32];
     mid_table mid = atomic_load_explicit(root_place, memory_order_acquire);
     if (mid == NULL) {
-        if (!make || (mid = install((void *_Atomic *)root_place,
-                                    RFT_MID_TABLES * sizeof(rft_leaf))) == NULL) {
+        if (!make || (mid = install((void *_Atomic *)root_place, RFT_MID_TABLES * sizeof(rft_leaf),
+                                    NULL)) == NULL) {
             return NULL;
         }
     }
     rft_leaf _Atomic *mid_place = &mid[(address >> 20) % RFT_MID_TABLES];
     rft_leaf leaf = atomic_load_explicit(mid_place, memory_order_acquire);
     if (leaf == NULL && make) {
-        leaf = install((void *_Atomic *)mid_place, RFT_LEAF_SLOTS * sizeof(uint32_t));
-        if (leaf != NULL) {
-            atomic_fetch_add_explicit(&leaf_count, 1, memory_order_relaxed);
-        }
+        leaf = install((void *_Atomic *)mid_place, RFT_LEAF_SLOTS * sizeof(uint32_t), &leaf_count);
     }
     return leaf;
 }
