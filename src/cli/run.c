@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Deeper than any stack that CPython can have; a larger number is a typo. */
-
 static void print_help(void)
 {
     printf(
