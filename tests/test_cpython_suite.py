@@ -130,7 +130,8 @@ def test_cpythons_own_tests_are_not_disturbed(python, trace, read_report, tmp_pa
     # The sums are over all sites; to write out every site would take much longer.
     report = read_report(traced.path, options=["--top", "100"]).report
     assert_exact(report)
-    for path in traced.child_paths:
+    # A child that its parent kills as soon as it starts leaves an empty file.
+    for path in (path for path in traced.child_paths if path.stat().st_size > 0):
         assert_balanced(read_report(path, options=["--top", "100"]).report)
 
 
