@@ -72,8 +72,9 @@ static struct rft_tick_site read_tick_site(struct rft_trace *trace, struct rft_c
 static struct rft_error *hand_over_tick(struct rft_trace *trace, struct rft_tick *tick,
                                         const struct rft_trace_visitor *visitor)
 {
+    /* Without any age there is no array to point into. */
     const struct rft_tick_age *ages = trace->tick_ages.items;
-    for (size_t i = 0; i < trace->tick_sites.count; i++) {
+    for (size_t i = 0; i < trace->tick_sites.count && ages != NULL; i++) {
         struct rft_tick_site *record = &trace->tick_sites.items[i];
         record->ages = ages;
         record->revived_ages = ages + record->age_count;
@@ -158,7 +159,7 @@ static struct rft_error *hand_over_census(struct rft_trace *trace, struct rft_ce
                                           const struct rft_trace_visitor *visitor)
 {
     const struct rft_cohort *cohorts = trace->cohorts.items;
-    for (size_t i = 0; i < trace->census_sites.count; i++) {
+    for (size_t i = 0; i < trace->census_sites.count && cohorts != NULL; i++) {
         trace->census_sites.items[i].cohorts = cohorts;
         cohorts += trace->census_sites.items[i].cohort_count;
     }
