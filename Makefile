@@ -14,7 +14,10 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 REFTRACER_CACHE ?= /var/cache/reftracer
-FUZZ_SECONDS ?= 30
+# Runs of each fuzz target. The same seed each time: what CI tests does not change by
+# itself. To look for more: make test-fuzz FUZZ_RUNS=10000000 FUZZ_SEED=0
+FUZZ_RUNS ?= 50000
+FUZZ_SEED ?= 1
 export REFTRACER_CACHE
 
 # UBSan stops at its first finding instead of going on; LeakSanitizer stays on.
@@ -61,7 +64,7 @@ test-threads: test-setup
 test-fuzz: test-setup
 	CC=clang tools/build build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 	@for target in $(fuzz_targets); do \
-		tools/fuzz build-fuzz/tests/fuzz/$$target $(FUZZ_SECONDS) || exit 1; \
+		tools/fuzz build-fuzz/tests/fuzz/$$target $(FUZZ_RUNS) $(FUZZ_SEED) || exit 1; \
 	done
 
 test-python: test-setup
