@@ -59,6 +59,7 @@ void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
     if (t == NULL) {
         return;
     }
+    rft_slot_check(rft_now_ms(), true); /* a gap that began after the ticker's last look */
     if (tracer.py.thread_state() != NULL) {
         rft_record_census(t, kind, 0);
     } else {

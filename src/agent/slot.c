@@ -91,7 +91,7 @@ static bool too_often(uint32_t now)
     return ++slot.retaken > PER_SECOND;
 }
 
-void rft_slot_check(uint32_t now)
+void rft_slot_check(uint32_t now, bool last)
 {
     if (slot.place == NULL ||
         atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING) {
@@ -102,10 +102,10 @@ void rft_slot_check(uint32_t now)
         slot.last_good = now;
         return;
     }
-    if (too_often(now)) {
-        return; /* until the next second */
-    }
     atomic_store_explicit(&tracer.gaps, true, memory_order_relaxed);
+    if (!last && too_often(now)) {
+        return; /* until the next second; the gap goes on */
+    }
     rft_callback ours = rft_tracer_callback();
     bool passing = found != NULL;
     if (passing) {

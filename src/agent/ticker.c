@@ -68,7 +68,7 @@ static void *run(void *unused)
         bool bulk, active = look_at_threads(&events, &bulk);
         /* An idle program is looked at less often, down to the tick. */
         pause = active ? LOOK_MS : pause * 2 < LOOK_IDLE_MS ? pause * 2 : LOOK_IDLE_MS;
-        rft_slot_check(now);
+        rft_slot_check(now, false);
         if (bulk || rft_record_due(now)) {
             rft_record_tick(now, !bulk);
         }
@@ -124,7 +124,7 @@ void rft_ticker_on_clock(uint32_t now)
         rft_ticker_start();
     }
     if (__builtin_expect(!atomic_load_explicit(&ticker.running, memory_order_relaxed), 0)) {
-        rft_slot_check(now);
+        rft_slot_check(now, false);
         rft_record_tick(now, true);
     }
 }
