@@ -25,8 +25,8 @@ struct rft_config {
 extern struct rft_config rft_config;
 
 /* slot.c */
-bool rft_slot_take(void);          /* needs the GIL; false: refused, exception cleared */
-void rft_slot_check(uint32_t now); /* any thread */
+bool rft_slot_take(void);                     /* needs the GIL; false: refused, exception cleared */
+void rft_slot_check(uint32_t now, bool last); /* any thread; last: before the census */
 void rft_slot_release(void);
 
 /* record.c: all but rft_record_begin take the record's own lock. */
