@@ -73,6 +73,17 @@ static void arrange(groups *groups_in, const uint32_t *group_of_member, uint32_t
     }
 }
 
+/* A sub-interpreter that has ended took its objects along: what it had kept until
+ * then is judged by its own time alone, not added up with the next one's. */
+static uint64_t apart(const struct rft_model *model, const struct rft_site *site, uint64_t key)
+{
+    if (site->interpreter == RFT_NONE)
+        return key;
+    const struct rft_interpreter *interpreter = &model->interpreters[site->interpreter];
+    bool ended = interpreter->number != 0 && interpreter->end_ms < model->duration_ms;
+    return ended ? rft_hash_mix(key, interpreter->number) : key;
+}
+
 static bool make_groups(struct search *search)
 {
     const struct rft_model *model = search->model;
@@ -88,7 +99,8 @@ static bool make_groups(struct search *search)
                  rft_vec_reserve(&wide, (size_t)count + 1);
     for (uint32_t i = 0; i < count && there; i++) {
         const struct rft_site *site = &model->sites[i];
-        member_of[i] = group_of(&index, keys, &narrow, (uint64_t)site->stack << 32 | site->type);
+        uint64_t key = (uint64_t)site->stack << 32 | site->type;
+        member_of[i] = group_of(&index, keys, &narrow, apart(model, site, key));
         there = member_of[i] != RFT_NONE;
     }
     if (there) {
@@ -103,7 +115,8 @@ static bool make_groups(struct search *search)
                              ? (uint64_t)model->frame_count + 1 + site->stack
                          : own ? model->stacks[own].frame
                                : model->frame_count;
-        member_of[i] = group_of(&index, keys, &wide, place << 32 | site->type);
+        uint64_t key = place << 32 | site->type;
+        member_of[i] = group_of(&index, keys, &wide, apart(model, site, key));
         narrow.items[i].outer = member_of[i];
         there = member_of[i] != RFT_NONE;
     }
