@@ -1140,6 +1140,12 @@ print("done")
 """
 
 
+def assert_stopped_early(report):
+    assert not report["exact"]
+    assert any("stopped before" in reason for reason in report["exact_reasons"])
+    assert not any("killed" in reason for reason in report["exact_reasons"])
+
+
 def test_a_full_disk_stops_the_trace_and_not_the_program(python, trace, program, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
@@ -1154,6 +1160,7 @@ def test_a_full_disk_stops_the_trace_and_not_the_program(python, trace, program,
         assert (traced.status, traced.stdout) == (0, b"done\n"), traced.stderr
         assert b"No space left on device" in traced.stderr
         assert_balanced(traced.report)
+        assert_stopped_early(traced.report)
     finally:
         subprocess.run(["umount", folder], check=True)
 
@@ -1164,6 +1171,24 @@ def test_a_limit_of_file_size_stops_the_trace_and_not_the_program(python, trace,
     assert (traced.status, traced.stdout) == (0, b"done\n"), traced.stderr
     assert b"File too large" in traced.stderr
     assert_balanced(traced.report)
+    assert_stopped_early(traced.report)
+
+
+# A program that lets SIGPIPE end it, as command-line tools do, too.
+@pytest.mark.parametrize("prelude", ["", "import signal; signal.signal(signal.SIGPIPE, signal.SIG_DFL)"],
+                         ids=["ignored", "default"])
+def test_a_reader_of_stderr_that_is_gone_changes_no_status(command, python, program, tmp_path, prelude):
+    source = program(prelude + "\nraise SystemExit(7)")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [command, "run", "-o", tmp_path / "trace.rft", "--", python, source.path],
+            stderr=writer, preexec_fn=limit("RLIMIT_FSIZE", 4096), timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 7
 
 
 @pytest.mark.parametrize("flags", [["-I"], ["-S"], ["-E"], ["-O"], ["-B"], ["-u"], ["-X", "dev"]], ids="".join)

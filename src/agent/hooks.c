@@ -94,9 +94,7 @@ static void collect(const char *tstate)
         rft_record_mark("no final gc.collect(): daemon threads run, and objects have __del__");
         return;
     }
-    /* The analysis tells what only the last collection freed: the label is
-     * known to it (src/analyze/store.h). */
-    rft_record_mark("final gc.collect()");
+    rft_record_mark(RFT_MARK_COLLECTION); /* the analysis tells what only it freed */
     py.collect();
 }
 

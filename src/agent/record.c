@@ -28,6 +28,28 @@ static struct {
     _Atomic uint32_t interval, last_tick; /* ms */
 } record = {.lock = PTHREAD_MUTEX_INITIALIZER, .writer = {.fd = -1}};
 
+static void text(struct rft_buffer *to, const char *value)
+{
+    rft_buffer_text(to, value, strlen(value));
+}
+
+/* The cause, into the trace itself: what was taken back of the chunk that did not
+ * fit is room enough for this, mostly. */
+static void write_stopped(int error, const char *doing)
+{
+    struct rft_buffer loss = {0};
+    char why[256];
+    uint32_t now = rft_now_ms();
+    snprintf(why, sizeof why, "%s it: %s", doing, strerror(error));
+    rft_buffer_varint(&loss, RFT_LOSS_STOPPED);
+    rft_buffer_varint(&loss, now);
+    rft_buffer_varint(&loss, 0);
+    rft_buffer_varint(&loss, 0);
+    text(&loss, why);
+    rft_writer_chunk(&record.writer, RFT_CHUNK_LOSS, loss.bytes, loss.length);
+    rft_pages_free(loss.bytes, loss.capacity);
+}
+
 static void stop(int error, const char *doing)
 {
     atomic_store(&tracer.state, RFT_STOPPED);
@@ -35,6 +57,9 @@ static void stop(int error, const char *doing)
         return;
     }
     record.ended = true;
+    if (record.writer.size > 0) {
+        write_stopped(error, doing);
+    }
     rft_say(
         "stopped tracing process %d: %s %s: %s; the program goes on, the trace is good up to here",
         (int)getpid(), doing, record.writer.path, strerror(error));
@@ -79,11 +104,6 @@ static int claim(void)
         error = rft_writer_create(&record.writer, path, (uint32_t)getpid());
     }
     return error;
-}
-
-static void text(struct rft_buffer *to, const char *value)
-{
-    rft_buffer_text(to, value, strlen(value));
 }
 
 static void program_chunk(struct rft_buffer *to)
@@ -214,14 +234,6 @@ static void write_tick(void)
         rft_stop_for_memory("a tick");
     }
     if (tracer.out_of_memory != NULL) {
-        struct rft_buffer loss = {0};
-        rft_buffer_varint(&loss, RFT_LOSS_STOPPED);
-        rft_buffer_varint(&loss, begun);
-        rft_buffer_varint(&loss, 0);
-        rft_buffer_varint(&loss, 0);
-        text(&loss, "no memory");
-        chunk(RFT_CHUNK_LOSS, loss.bytes, loss.length);
-        rft_pages_free(loss.bytes, loss.capacity);
         stop(ENOMEM, tracer.out_of_memory);
         return;
     }
@@ -318,5 +330,6 @@ void rft_record_after_fork(void)
 {
     pthread_mutex_init(&record.lock, NULL);
     rft_writer_close(&record.writer);
+    record.writer = (struct rft_writer){.fd = -1}; /* never a byte into the parent's */
     record.begun = record.ended = false;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "trace/writer.h"
 
 struct rft_config rft_config;
 
@@ -31,9 +32,7 @@ void rft_status(const char *format, ...)
     va_start(arguments, format);
     size_t length = format_line(line, sizeof line, format, arguments);
     va_end(arguments);
-    if (write(fd, line, length) < 0) {
-        /* Only the summary at the end misses this line. */
-    }
+    rft_write_quietly(fd, &(struct iovec){line, length}, 1); /* else the summary lacks a line */
     close(fd);
 }
 
@@ -46,7 +45,5 @@ void rft_say(const char *format, ...)
     va_start(arguments, format);
     size_t length = prefix + format_line(line + prefix, sizeof line - prefix, format, arguments);
     va_end(arguments);
-    if (write(STDERR_FILENO, line, length) < 0) {
-        /* stderr is closed: nobody to tell. */
-    }
+    rft_write_quietly(STDERR_FILENO, &(struct iovec){line, length}, 1); /* if somebody listens */
 }

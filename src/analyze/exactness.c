@@ -101,7 +101,6 @@ struct rft_error *rft_exactness_file(struct rft_model *model, uint32_t process,
     losses->unseen_births += intake->unseen_births;
     losses->inferred_deaths += intake->inferred_deaths;
     losses->dropped_births += intake->dropped_births;
-    losses->no_end += !end->present;
     losses->stopped_early += end->present && end->reason == RFT_END_STOPPED;
     losses->bad_chunks += damage->bad_chunks;
     losses->lost_chunks += damage->lost_chunks;
@@ -110,6 +109,7 @@ struct rft_error *rft_exactness_file(struct rft_model *model, uint32_t process,
         losses->unequal_ends++;
 
     size_t count;
+    bool stopped = false;
     const struct rft_trace_loss *known = rft_trace_losses(trace, &count);
     for (size_t i = 0; i < count; i++) {
         struct rft_loss loss = {
@@ -123,7 +123,14 @@ struct rft_error *rft_exactness_file(struct rft_model *model, uint32_t process,
         if (!loss.text || !rft_vec_push(&store->losses, loss))
             return rft_error_no_memory();
         count_loss(losses, &known[i]);
+        stopped |= known[i].kind == RFT_LOSS_STOPPED;
     }
+    /* A full disk leaves no room for an END, but the tracer has said why it went. */
+    if (stopped && !end->present) {
+        store->processes.items[process].ended = true;
+        store->processes.items[process].end_reason = RFT_END_STOPPED;
+    }
+    losses->no_end += !end->present && !stopped;
     return warn_of_file(store, &store->processes.items[process], trace) ? NULL
                                                                         : rft_error_no_memory();
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analyze/store.h"
+#include "trace/format.h"
 
 static struct rft_error *make_sites(struct rft_intake *intake, const struct rft_trace *trace)
 {

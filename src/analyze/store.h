@@ -71,10 +71,6 @@ enum rft_origin rft_origin_of(const char *file);
 
 /* --- intake.c: one file, as it is read ------------------------------------------------ */
 
-/* A mark with this label stands before the garbage collection that precedes the
- * final census: deaths in later ticks are of garbage that nobody had collected. */
-#define RFT_MARK_COLLECTION "final gc.collect()"
-
 struct rft_intake_site {
     uint64_t births, deaths, at_once, dead_bytes;
     uint64_t collected; /* deaths after the mark of the final collection */

@@ -135,6 +135,8 @@ int child_run(const struct run_options *options, const struct program *program,
             sigemptyset(&action.sa_mask);
             sigaction(forwarded[i], &action, NULL);
         }
+        /* Nobody may be reading our summary: the program's status still counts. */
+        signal(SIGPIPE, SIG_IGN);
         sigprocmask(SIG_SETMASK, &before, NULL);
         end->pid = pid;
         if (wait_for(pid, &signals, &end->wait_status) != 0) {

@@ -2,6 +2,7 @@
  * two, and chooses the exit code. */
 #include "cli/commands.h"
 #include "cli/run.h"
+#include "report/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,21 +60,6 @@ static uint64_t file_size(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
-}
-
-/* "12,345" */
-static const char *grouped(uint64_t number, char *text, size_t size)
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%" PRIu64, number);
-    size_t used = 0;
-    for (int i = 0; i < length && used + 2 < size; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
 }
 
 static const char *sized(uint64_t bytes, char *text, size_t size)
@@ -167,8 +153,8 @@ static void totals_text(const char *trace_path, uint64_t bytes, char *text, size
     char live[32];
     if (end->present)
         snprintf(text, size, ", %s births, %s alive at the end",
-                 grouped(end->births, births, sizeof births),
-                 grouped(end->live, live, sizeof live));
+                 units_exact(end->births, births, sizeof births),
+                 units_exact(end->live, live, sizeof live));
     else
         snprintf(text, size, ", complete up to its last tick");
     rft_trace_destroy(trace);

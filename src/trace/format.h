@@ -94,6 +94,10 @@ enum rft_census_kind {
     RFT_CENSUS_REQUEST = 4,         /* asked for while the program runs */
 };
 
+/* Label of the mark before the collection that precedes the last census: what dies
+ * after it is garbage that nobody had collected yet. */
+#define RFT_MARK_COLLECTION "final gc.collect()"
+
 enum rft_loss_kind {
     RFT_LOSS_SLOT_GAP = 1,        /* another tool held the tracer slot */
     RFT_LOSS_DROPPED = 2,         /* births that found no memory, or an address out of range */

@@ -51,17 +51,22 @@ static int write_all(int fd, struct iovec *parts, int count)
     return 0;
 }
 
-/* A file that grows past its limit sends SIGXFSZ, which would kill a program
- * that has not asked for that: hold it back, and take it away if it came. */
-static int write_quietly(int fd, struct iovec *parts, int count)
+int rft_write_quietly(int fd, struct iovec *parts, int count)
 {
-    sigset_t quiet, before;
+    sigset_t quiet, before, pending;
     sigemptyset(&quiet);
     sigaddset(&quiet, SIGXFSZ);
+    sigaddset(&quiet, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &quiet, &before);
+    sigpending(&pending);
     int error = write_all(fd, parts, count);
-    if (error == EFBIG) {
-        sigtimedwait(&quiet, NULL, &(struct timespec){0});
+    int signal = error == EFBIG ? SIGXFSZ : error == EPIPE ? SIGPIPE : 0;
+    if (signal != 0 && !sigismember(&pending, signal)) {
+        /* Ours: take it away, so that it does not come when the mask goes. */
+        sigset_t one;
+        sigemptyset(&one);
+        sigaddset(&one, signal);
+        sigtimedwait(&one, NULL, &(struct timespec){0});
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
@@ -110,6 +115,8 @@ int rft_writer_create(struct rft_writer *writer, const char *path, uint32_t pid)
     if (length >= sizeof writer->path) {
         return ENAMETOOLONG;
     }
+    memcpy(writer->path, path, length + 1); /* also for the message when it fails */
+    writer->size = 0;
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return errno;
@@ -118,7 +125,6 @@ int rft_writer_create(struct rft_writer *writer, const char *path, uint32_t pid)
     fstat(fd, &status);
     writer->device = status.st_dev;
     writer->inode = status.st_ino;
-    memcpy(writer->path, path, length + 1);
     writer->fd = keep_descriptor(fd);
     writer->sequence = 0;
 
@@ -129,7 +135,7 @@ int rft_writer_create(struct rft_writer *writer, const char *path, uint32_t pid)
     memset(header + 16, 0, 8); /* feature bits */
     put32(header + 24, pid);
     put32(header + 28, rft_crc32c(0, header, 28));
-    int error = write_quietly(writer->fd, &(struct iovec){header, sizeof header}, 1);
+    int error = rft_write_quietly(writer->fd, &(struct iovec){header, sizeof header}, 1);
     writer->size = sizeof header;
     if (error != 0) {
         rft_writer_close(writer);
@@ -154,7 +160,7 @@ int rft_writer_chunk(struct rft_writer *writer, uint8_t type, const void *payloa
     put32(header + 12, writer->sequence);
     put32(header + 16, rft_crc32c(rft_crc32c(0, header, 16), payload, length));
     struct iovec parts[2] = {{header, sizeof header}, {(void *)(uintptr_t)payload, length}};
-    error = write_quietly(writer->fd, parts, length > 0 ? 2 : 1);
+    error = rft_write_quietly(writer->fd, parts, length > 0 ? 2 : 1);
     if (error != 0) {
         /* Half a chunk is no use to anyone; a reader would only have to skip it. */
         if (ftruncate(writer->fd, (off_t)writer->size) != 0) {

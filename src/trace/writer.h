@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct rft_writer {
     int fd; /* -1: not open */
@@ -25,5 +26,10 @@ int rft_writer_create(struct rft_writer *writer, const char *path, uint32_t pid)
 int rft_writer_chunk(struct rft_writer *writer, uint8_t type, const void *payload, size_t length);
 
 void rft_writer_close(struct rft_writer *writer);
+
+/* Writes everything, and raises no signal in a program that has not asked for it:
+ * SIGXFSZ for a file past its limit and SIGPIPE for a reader that is gone would
+ * end it. Returns 0 or an errno. parts are used up. */
+int rft_write_quietly(int fd, struct iovec *parts, int count);
 
 #endif

@@ -170,23 +170,30 @@ static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t
     }
     return site;
 }
+
+/* A code object or a type dies: what is remembered by its address is void. */
+static __attribute__((noinline)) void forget(void *op)
+{
+    pthread_mutex_lock(&tracer.lock);
+    bool known = rft_code_forget(op) || rft_type_forget(op);
+    pthread_mutex_unlock(&tracer.lock);
+    if (known) {
+        atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
+    }
+}
+
 /* An address is born that we hold alive: CPython did not report its death
  * (gh-130382, gh-156371, or while another tool held the slot). */
 static void count_unreported_death(struct rft_thread *t, uint32_t slot);
 static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
 {
     struct rft_site *site = rft_cohort(slot >> RFT_STAMP_BITS)->site;
-    if (!(site->flags &
-          RFT_SITE_ENDED)) { /* an interpreter with its own GIL drops its heap without a word */
+    /* An interpreter with its own GIL drops its heap without a word. */
+    if (!(site->flags & RFT_SITE_ENDED)) {
         bump(&t->inferred);
     }
-    if (site->kind == RFT_KIND_TYPE || site->kind == RFT_KIND_CODE) {
-        pthread_mutex_lock(&tracer.lock);
-        bool known = rft_code_forget(op) || rft_type_forget(op);
-        pthread_mutex_unlock(&tracer.lock);
-        if (known) {
-            atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
-        }
+    if (site->flags & RFT_SITE_REMEMBERED) {
+        forget(op);
     }
     count_unreported_death(t, slot);
 }
@@ -343,7 +350,6 @@ static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t
                               .slot = slot,
                               .bucket = (uint8_t)bucket,
                               .bytes = (uint32_t)bytes};
-    memcpy(&grave.type, (char *)op + tracer.layout.at[RFT_OBJECT_TYPE], sizeof grave.type);
     rft_grave_dig(&grave);
 }
 
@@ -384,17 +390,6 @@ static void count_unreported_death(struct rft_thread *t, uint32_t slot)
     struct rft_site *site = cohort->site;
     if (!(site->flags & RFT_SITE_ENDED)) {
         count_death(t, cohort, 0, slot, 0);
-    }
-}
-
-/* A code object or a type dies: what is remembered by its address is void. */
-static __attribute__((noinline)) void forget(void *op)
-{
-    pthread_mutex_lock(&tracer.lock);
-    bool known = rft_code_forget(op) || rft_type_forget(op);
-    pthread_mutex_unlock(&tracer.lock);
-    if (known) {
-        atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
     }
 }
 

@@ -200,11 +200,10 @@ struct rft_cpython {
     int (*set_tracer)(rft_callback, void *); /* PyRefTracer_SetTracer */
     rft_callback (*get_tracer)(void **);     /* PyRefTracer_GetTracer */
     int (*is_initialized)(void);
-    void *(*err_occurred)(void);
     /* PyUnstable_GC_VisitObjects: this interpreter's; NULL where it is missing */
     void (*visit_gc_objects)(int (*)(void *, void *), void *);
     char *runtime; /* _PyRuntime */
-    void *type_type, *code_type, *set_type, *frozenset_type, *bytearray_type;
+    void *code_type, *set_type, *frozenset_type, *bytearray_type;
 };
 
 /* FORKED: in a child that has had no event yet. */
@@ -293,7 +292,7 @@ static inline struct rft_cohort *rft_cohort(uint32_t id)
 
 /* graves.c: objects whose __del__ may have brought them back */
 struct rft_grave {
-    void *op, *type;
+    void *op;
     struct rft_site *site;
     uint32_t bytes, slot;
     uint8_t bucket;

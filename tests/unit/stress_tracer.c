@@ -26,7 +26,7 @@ struct fake_object {
     struct fake_type *type;
     uint64_t pad[2];
 };
-static struct fake_type type_type, code_type, node_type;
+static struct fake_type code_type, node_type;
 static char interpreter[256];
 static _Thread_local char thread_state[128];
 static _Thread_local bool attached;
@@ -65,7 +65,6 @@ static void set_up_tracer(void)
     l->tp_base = 256;
     l->ht_tpname = 1000;
     tracer.py.thread_state = current_thread_state;
-    tracer.py.type_type = &type_type;
     tracer.py.code_type = &code_type;
     const char *name = "fake.Node";
     long basic = 32;
