@@ -15,7 +15,10 @@
  * only a file that is large already goes further. */
 enum { TICK_MS = 100, TICK_MAX_MS = 2000, TICK_MAX_LARGE_MS = 60000 };
 enum { TICK_BUDGET = 2 << 20, TICK_LARGE = 64 << 20 };
-/* Collecting a tick may take at most 1/50 of the time between ticks. */
+/* Collecting a tick may take at most 1/50 of the time between ticks: so the next one
+ * waits 50 times as long as this one took. Processor time, of this tick alone: one
+ * that was dear because the program was importing, or because the machine was busy,
+ * must not make the rest of the run coarse. */
 enum { TICK_COST = 50 };
 
 static struct {
@@ -24,7 +27,8 @@ static struct {
     bool begun, ended;
     struct rft_writer writer;
     uint64_t wall_ns;
-    uint64_t tick_bytes;                  /* since the interval was last doubled */
+    uint32_t base;                        /* ms between ticks, but for what they cost */
+    uint64_t tick_bytes;                  /* since the base was last doubled */
     _Atomic uint32_t interval, last_tick; /* ms */
 } record = {.lock = PTHREAD_MUTEX_INITIALIZER, .writer = {.fd = -1}};
 
@@ -178,6 +182,7 @@ bool rft_record_begin(bool forked)
     record.begun = record.ended = false;
     record.wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     record.tick_bytes = 0;
+    record.base = TICK_MS;
     atomic_store(&record.interval, TICK_MS);
     atomic_store(&record.last_tick, 0);
     bool open = forked || open_file();
@@ -207,6 +212,13 @@ static void write_losses(const struct rft_buffer *losses)
     }
 }
 
+static uint32_t processor_ms(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint32_t)((uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000);
+}
+
 static void write_tick(void);
 
 /* A tick, and a name for the moment. */
@@ -229,8 +241,8 @@ static void write_tick(void)
 {
     static struct rft_definitions definitions;
     struct rft_buffer tick = {0};
-    uint32_t begun = rft_now_ms();
-    if (!rft_tick_collect(begun, &definitions, &tick)) {
+    uint32_t spent = processor_ms();
+    if (!rft_tick_collect(rft_now_ms(), &definitions, &tick)) {
         rft_stop_for_memory("a tick");
     }
     if (tracer.out_of_memory != NULL) {
@@ -247,18 +259,17 @@ static void write_tick(void)
     chunk(RFT_CHUNK_TICK, tick.bytes, tick.length);
     rft_pages_free(tick.bytes, tick.capacity);
 
-    uint32_t now = rft_now_ms(), interval = atomic_load(&record.interval);
     record.tick_bytes += record.writer.size - definitions_end;
     uint32_t limit = record.writer.size > TICK_LARGE ? TICK_MAX_LARGE_MS : TICK_MAX_MS;
-    if (record.tick_bytes > TICK_BUDGET && interval < limit) {
+    if (record.tick_bytes > TICK_BUDGET && record.base < limit) {
         record.tick_bytes = 0;
-        interval *= 2;
+        record.base *= 2;
     }
-    if (interval < (now - begun) * TICK_COST && interval < TICK_MAX_LARGE_MS) {
-        interval = (now - begun) * TICK_COST;
-    }
+    uint32_t cost = TICK_COST * (processor_ms() - spent);
+    uint32_t interval = cost > TICK_MAX_LARGE_MS ? TICK_MAX_LARGE_MS : cost;
+    interval = interval > record.base ? interval : record.base;
     atomic_store(&record.interval, interval);
-    atomic_store(&record.last_tick, now);
+    atomic_store(&record.last_tick, rft_now_ms());
 }
 
 void rft_record_tick(uint32_t now, bool only_if_due)

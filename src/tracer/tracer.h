@@ -85,22 +85,23 @@ struct rft_site {
     uint16_t item_size;
     uint32_t births_before_cohort;
     uint32_t live_cohorts; /* closed ones that still have objects; owner only */
-    /* the rest */
-    struct rft_ages *_Atomic ages;
-    uint32_t id;
-    /* deaths caused by other threads */
-    _Atomic uint32_t f_at_once;
-    _Atomic uint32_t f_closed; /* closed cohorts emptied by other threads */
+    /* what a tick looks at besides: one more cache line */
+    alignas(64) struct rft_ages *_Atomic ages;
+    struct rft_ages *_Atomic f_ages; /* f_: deaths caused by other threads */
     _Atomic uint64_t f_dead_bytes;
-    struct rft_ages *_Atomic f_ages;
-    /* identity */
-    uint32_t node, type_id, interp, thread;
-    struct rft_site *next_in_hash;
-    /* the ticker's: what it has written so far */
-    uint32_t seen_births, seen_at_once, seen_f_at_once;
+    _Atomic uint32_t f_at_once;
+    uint32_t id;
+    uint32_t seen_births, seen_at_once, seen_f_at_once; /* what the trace already has */
+    _Atomic uint32_t f_closed; /* closed cohorts emptied by other threads */
     uint64_t seen_bytes;
     uint32_t *seen_ages; /* 2 * RFT_AGE_BUCKETS: own, foreign */
+    /* identity */
+    alignas(64) uint32_t node;
+    uint32_t type_id, interp, thread;
+    struct rft_site *next_in_hash;
 };
+
+_Static_assert(sizeof(struct rft_site) == 3 * 64, "a tick reads two of its three lines");
 
 struct rft_chain_entry {
     uintptr_t frame, instr;
