@@ -9,12 +9,12 @@ import catalog
 
 
 class Client(threading.Thread):
-    def __init__(self, number, address, rate, end):
+    def __init__(self, number, address, rate, goes_on):
         super().__init__(name=f"client {number}")
         self.choice = random.Random(number)
         self.address = address
         self.rate = rate
-        self.end = end
+        self.goes_on = goes_on
         self.served = 0
         self.failed = 0
 
@@ -30,7 +30,7 @@ class Client(threading.Thread):
     def run(self):
         connection = HTTPConnection(*self.address)
         due = time.monotonic()
-        while time.monotonic() < self.end:
+        while self.goes_on(self.served + self.failed):
             connection.request("GET", self.next_path())
             response = connection.getresponse()
             response.read()
@@ -49,11 +49,16 @@ class LoadGenerator:
         self.clients = clients
         self.rate = rate
 
-    def run(self, seconds):
-        """Sends requests for that long; returns how many were served and how many failed."""
+    def run(self, seconds, requests=0):
+        """Sends requests for that long, or so many, however long it takes; returns how many
+        were served and how many failed."""
         end = time.monotonic() + seconds
+
+        def goes_on(sent):
+            return sent < requests / self.clients if requests else time.monotonic() < end
+
         clients = [
-            Client(number, self.address, self.rate / self.clients, end)
+            Client(number, self.address, self.rate / self.clients, goes_on)
             for number in range(self.clients)
         ]
         for client in clients:

@@ -60,6 +60,7 @@ class ShopServer(ThreadingHTTPServer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the load lasts")
+    parser.add_argument("--requests", type=int, default=0, help="so many, instead of a time")
     parser.add_argument("--rate", type=float, default=450.0, help="requests per second")
     parser.add_argument("--clients", type=int, default=6, help="connections of the load generator")
     arguments = parser.parse_args()
@@ -71,7 +72,7 @@ def main():
     feed.start()
 
     load = LoadGenerator(server.server_address, arguments.clients, arguments.rate)
-    served, failed = load.run(arguments.seconds)
+    served, failed = load.run(arguments.seconds, arguments.requests)
 
     feed.stop()
     server.shutdown()

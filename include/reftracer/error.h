@@ -13,13 +13,19 @@ extern "C" {
 /* Codes are stable; the text is for people and may change. */
 enum rft_error_code {
     RFT_ERROR_NO_MEMORY = 1,
-    RFT_ERROR_OS = 2,          /* a system call failed; `os_errno` says which way */
-    RFT_ERROR_ARGUMENT = 3,    /* the caller passed something that makes no sense */
-    RFT_ERROR_NOT_TRACE = 4,   /* the file is no trace: a directory, another format */
-    RFT_ERROR_EMPTY = 5,       /* the file has no bytes, or nothing after its header */
-    RFT_ERROR_NEWER = 6,       /* the trace needs a newer reader */
-    RFT_ERROR_DAMAGED = 7,     /* nothing of the trace could be read */
-    RFT_ERROR_INTERRUPTED = 8, /* the progress callback asked to stop */
+    RFT_ERROR_OS = 2,               /* a system call failed; `os_errno` says which way */
+    RFT_ERROR_ARGUMENT = 3,         /* the caller passed something that makes no sense */
+    RFT_ERROR_NOT_TRACE = 4,        /* the file is no trace: a directory, another format */
+    RFT_ERROR_EMPTY = 5,            /* the file has no bytes, or nothing after its header */
+    RFT_ERROR_NEWER = 6,            /* the trace needs a newer reader */
+    RFT_ERROR_DAMAGED = 7,          /* nothing of the trace, or of the core, could be read */
+    RFT_ERROR_INTERRUPTED = 8,      /* the progress callback asked to stop */
+    RFT_ERROR_UNMAPPED = 9,         /* there is no readable memory at that address */
+    RFT_ERROR_NOT_CORE = 10,        /* the file is no core file */
+    RFT_ERROR_NOT_PYTHON = 11,      /* no CPython was found in the process or core */
+    RFT_ERROR_UNSUPPORTED = 12,     /* a CPython that this library does not know, or that makes
+                                     * no sense */
+    RFT_ERROR_NO_THREAD_STATE = 13, /* the call needs an attached thread state (the GIL) */
 };
 
 struct rft_error {

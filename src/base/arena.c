@@ -13,6 +13,7 @@ enum {
 
 struct rft_arena_block {
     struct rft_arena_block *next;
+    size_t size;
     _Alignas(max_align_t) char bytes[];
 };
 
@@ -22,7 +23,9 @@ static struct rft_arena_block *add_block(struct rft_arena *arena, size_t size)
     if (!block)
         return NULL;
     block->next = arena->blocks;
+    block->size = size;
     arena->blocks = block;
+    arena->total += size;
     return block;
 }
 
@@ -55,6 +58,19 @@ char *rft_arena_copy(struct rft_arena *arena, const char *bytes, size_t size)
         memcpy(copy, bytes, size);
     copy[size] = 0;
     return copy;
+}
+
+void rft_arena_reset(struct rft_arena *arena)
+{
+    if (arena->blocks && arena->blocks->next) {
+        size_t total = arena->total;
+        rft_arena_deinit(arena);
+        add_block(arena, total);
+    }
+    if (arena->blocks) {
+        arena->at = arena->blocks->bytes;
+        arena->left = arena->blocks->size;
+    }
 }
 
 void rft_arena_deinit(struct rft_arena *arena)

@@ -25,8 +25,11 @@ static void begin_member(struct rft_json *json)
     if (!json->depth)
         return;
     if (json->filled[json->depth - 1])
-        fputs(json->indent ? "," : ", ", json->to);
+        fputs(json->indent || json->line ? "," : ", ", json->to);
     json->filled[json->depth - 1] = true;
+    if (json->line && !json->indent)
+        fputc('\n', json->to);
+    json->line = false;
     new_line(json);
 }
 
@@ -83,6 +86,11 @@ static void quoted(struct rft_json *json, const char *text)
             fprintf(json->to, "\\u%04x", c);
     }
     fputc('"', json->to);
+}
+
+void rft_json_line(struct rft_json *json)
+{
+    json->line = true;
 }
 
 void rft_json_key(struct rft_json *json, const char *key)

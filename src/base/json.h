@@ -16,7 +16,7 @@ struct rft_json {
     unsigned indent; /* blanks per level; 0: all on one line */
     unsigned depth;
     bool filled[RFT_JSON_DEPTH]; /* whether the level has a member already */
-    bool after_key;
+    bool after_key, line;
 };
 
 void rft_json_init(struct rft_json *json, FILE *to, unsigned indent);
@@ -25,6 +25,9 @@ void rft_json_object_begin(struct rft_json *json);
 void rft_json_object_end(struct rft_json *json);
 void rft_json_array_begin(struct rft_json *json);
 void rft_json_array_end(struct rft_json *json);
+
+/* What comes next begins a new line, even without indentation. */
+void rft_json_line(struct rft_json *json);
 
 void rft_json_key(struct rft_json *json, const char *key);
 

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include <string.h>
+
 #include <stdint.h>
 
 /* Decodes one character that may be a surrogate (surrogatepass); 0 if the bytes
@@ -52,4 +54,43 @@ void rft_text_clean(struct rft_strbuf *to, const char *bytes, size_t size)
         at += length;
         size -= length;
     }
+}
+
+/* Whether the bytes are printable UTF-8. */
+static int is_clean(const unsigned char *at, size_t size)
+{
+    uint32_t c;
+    for (size_t length; size; at += length, size -= length) {
+        length = decode(at, size, &c);
+        if (!length || is_control(c) || (c >= 0xd800 && c < 0xe000))
+            return 0;
+    }
+    return 1;
+}
+
+void rft_text_shell(struct rft_strbuf *to, const char *bytes, size_t size)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789-_=./,:@%+";
+    size_t at = 0;
+    while (at < size && bytes[at] && strchr(plain, bytes[at]))
+        at++;
+    if (size && at == size) {
+        rft_strbuf_add_bytes(to, bytes, size);
+        return;
+    }
+    int clean = is_clean((const unsigned char *)bytes, size);
+    rft_strbuf_add(to, clean ? "'" : "$'");
+    for (at = 0; at < size; at++) {
+        unsigned char byte = (unsigned char)bytes[at];
+        if (clean && byte == '\'')
+            rft_strbuf_add(to, "'\\''");
+        else if (!clean && (byte < 0x20 || byte >= 0x7f))
+            rft_strbuf_format(to, "\\x%02x", byte);
+        else if (!clean && (byte == '\'' || byte == '\\'))
+            rft_strbuf_format(to, "\\%c", byte);
+        else
+            rft_strbuf_add_bytes(to, bytes + at, 1);
+    }
+    rft_strbuf_add_char(to, '\'');
 }

@@ -12,4 +12,9 @@
  * calls its files must not steer a terminal or break a JSON document. */
 void rft_text_clean(struct rft_strbuf *to, const char *bytes, size_t size);
 
+/* Append `bytes` as one word that a shell reads back as they are: plain if it can be,
+ * 'quoted' if it has blanks and the like, $'\xNN' if it is not printable (bash, zsh, ksh and
+ * POSIX 2024). */
+void rft_text_shell(struct rft_strbuf *to, const char *bytes, size_t size);
+
 #endif

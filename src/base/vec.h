@@ -26,6 +26,12 @@
 #define rft_vec_push(vec, item)                                                                    \
     (rft_vec_reserve(vec, 1) ? ((vec)->items[(vec)->count++] = (item), true) : false)
 
+/* The same for one of many arrays that usually have one item: there is no room for more then. */
+#define rft_vec_push_one(vec, item)                                                                \
+    ((vec)->capacity || ((vec)->items = malloc(sizeof *(vec)->items)) == NULL                      \
+         ? rft_vec_push(vec, item)                                                                 \
+         : ((vec)->capacity = 1, rft_vec_push(vec, item)))
+
 #define rft_vec_free(vec)                                                                          \
     (free((vec)->items), (vec)->items = NULL, (vec)->count = 0, (vec)->capacity = 0, (void)0)
 

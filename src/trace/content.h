@@ -14,6 +14,15 @@
 #define RFT_COUNT_SANE (UINT64_C(1) << 48)
 #define RFT_MS_SANE (UINT64_C(1) << 42) /* 139 years */
 
+/* What one look through the heap found. */
+struct rft_trace_heap_lists {
+    RFT_VEC(struct rft_trace_holders) holders;
+    RFT_VEC(struct rft_trace_refcounts) refcounts;
+    RFT_VEC(struct rft_trace_garbage) garbage;
+    RFT_VEC(struct rft_trace_cycle) cycles;
+    RFT_VEC(struct rft_trace_retainer) retainers;
+};
+
 /* Record 0 of each table is the empty one that accessors give for "none"; ids
  * index the tables directly. */
 struct rft_trace {
@@ -31,6 +40,9 @@ struct rft_trace {
     RFT_VEC(struct rft_trace_site) sites;
     RFT_VEC(struct rft_trace_loss) losses;
     RFT_VEC(struct rft_trace_mark) marks;
+    RFT_VEC(struct rft_trace_names_look) names_looks;
+    RFT_VEC(struct rft_trace_heap) heaps;
+    RFT_VEC(struct rft_trace_heap_lists) heap_lists; /* of each heap */
     struct rft_arena arena;
     /* Ids above this are damage. Grows with the bytes read, so that a small
      * file cannot ask for large tables by naming a large id. */
@@ -101,6 +113,16 @@ void rft_trace_define(struct rft_trace *trace, unsigned type, struct rft_content
 /* Make sure that sites 1..id exist, undefined if they were in a lost chunk. False: id
  * is damage, or there is no memory (content->no_memory). */
 bool rft_trace_admit_site(struct rft_trace *trace, uint64_t id, struct rft_content *content);
+
+/* definitions.c: a length and as many bytes, copied. */
+struct rft_string rft_trace_read_string(struct rft_trace *trace, struct rft_content *content);
+
+/* heap.c: a chunk of what was found in the heap. All or nothing, as above. */
+void rft_trace_heap_chunk(struct rft_trace *trace, unsigned type, struct rft_content *content);
+void rft_trace_free_heaps(struct rft_trace *trace);
+
+/* names.c: strings that only the interpreter's cache of look-ups holds. */
+void rft_trace_names_chunk(struct rft_trace *trace, struct rft_content *content);
 
 /* happenings.c: ticks and censuses. The payload is checked to its end before the
  * visitor sees any of it. */

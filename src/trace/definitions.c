@@ -14,7 +14,7 @@ static bool reserve(struct rft_content *content, bool there)
 
 /* --- strings ----------------------------------------------------------------- */
 
-static struct rft_string read_string(struct rft_trace *trace, struct rft_content *content)
+struct rft_string rft_trace_read_string(struct rft_trace *trace, struct rft_content *content)
 {
     size_t length = (size_t)rft_content_number(content, rft_content_left(content));
     /* The length itself took a byte of what was left. */
@@ -117,7 +117,7 @@ static struct rft_trace_code read_code(struct rft_trace *trace, struct rft_conte
     code.file = reference(trace, content, trace->strings.count);
     code.function = reference(trace, content, trace->strings.count);
     code.first_line = (uint32_t)rft_content_number(content, UINT32_MAX);
-    code.location_table = read_string(trace, content);
+    code.location_table = rft_trace_read_string(trace, content);
     return code;
 }
 
@@ -240,10 +240,10 @@ static void define_program(struct rft_trace *trace, struct rft_content *content)
     program.parent_pid = rft_content_number(content, UINT64_MAX);
     program.start_ns = rft_content_number(content, UINT64_MAX);
     program.tick_ms = rft_content_time(content);
-    program.version_text = read_string(trace, content);
-    program.agent_version = read_string(trace, content);
-    program.executable = read_string(trace, content);
-    program.directory = read_string(trace, content);
+    program.version_text = rft_trace_read_string(trace, content);
+    program.agent_version = rft_trace_read_string(trace, content);
+    program.executable = rft_trace_read_string(trace, content);
+    program.directory = rft_trace_read_string(trace, content);
     uint64_t count = rft_content_number(content, rft_content_left(content));
     if (content->bad)
         return;
@@ -252,7 +252,7 @@ static void define_program(struct rft_trace *trace, struct rft_content *content)
     if (!reserve(content, arguments != NULL))
         return;
     for (uint64_t i = 0; i < count && !content->bad; i++)
-        arguments[i] = read_string(trace, content);
+        arguments[i] = rft_trace_read_string(trace, content);
     program.arguments = arguments;
     program.argument_count = (size_t)count;
     if (!content->bad)
@@ -266,7 +266,7 @@ static void define_loss(struct rft_trace *trace, struct rft_content *content)
     loss.time_ms = rft_content_time(content);
     loss.duration_ms = rft_content_time(content);
     loss.count = rft_content_count(content);
-    loss.text = read_string(trace, content);
+    loss.text = rft_trace_read_string(trace, content);
     if (content->bad)
         return;
     rft_trace_saw_time(trace, loss.time_ms);
@@ -277,7 +277,7 @@ static void define_mark(struct rft_trace *trace, struct rft_content *content)
 {
     struct rft_trace_mark mark;
     mark.time_ms = rft_content_time(content);
-    mark.label = read_string(trace, content);
+    mark.label = rft_trace_read_string(trace, content);
     if (content->bad)
         return;
     rft_trace_saw_time(trace, mark.time_ms);
@@ -305,7 +305,7 @@ void rft_trace_define(struct rft_trace *trace, unsigned type, struct rft_content
         define_program(trace, content);
         break;
     case RFT_CHUNK_STRINGS:
-        DEFINE(&trace->strings, read_string(trace, content));
+        DEFINE(&trace->strings, rft_trace_read_string(trace, content));
         break;
     case RFT_CHUNK_CODES:
         DEFINE(&trace->codes, read_code(trace, content));
@@ -417,12 +417,14 @@ uint32_t rft_trace_site_count(const struct rft_trace *trace)
 
 const struct rft_trace_loss *rft_trace_losses(const struct rft_trace *trace, size_t *ret_count)
 {
-    *ret_count = trace->losses.count;
+    if (ret_count)
+        *ret_count = trace->losses.count;
     return trace->losses.items;
 }
 
 const struct rft_trace_mark *rft_trace_marks(const struct rft_trace *trace, size_t *ret_count)
 {
-    *ret_count = trace->marks.count;
+    if (ret_count)
+        *ret_count = trace->marks.count;
     return trace->marks.items;
 }

@@ -7,6 +7,8 @@
 #ifndef RFT_TRACE_FORMAT_H
 #define RFT_TRACE_FORMAT_H
 
+#include <reftracer/trace_values.h>
+
 #include <stdint.h>
 
 #define RFT_MAGIC "\x89RFT\r\n\x1a\n" /* 8 bytes, without the NUL */
@@ -55,6 +57,12 @@ enum rft_chunk_type {
     RFT_CHUNK_LOSS = 11,
     RFT_CHUNK_MARK_LABEL = 12,
     RFT_CHUNK_END = 13,
+    RFT_CHUNK_HEAP = 14,      /* the heap was looked through; 15 to 18 tell what was found */
+    RFT_CHUNK_HOLDERS = 15,   /* who keeps the objects of a site alive */
+    RFT_CHUNK_REFCOUNTS = 16, /* refcounts against the references that were found */
+    RFT_CHUNK_GARBAGE = 17,   /* what only the cycle collector can free */
+    RFT_CHUNK_RETAINERS = 18, /* what would be freed with an object */
+    RFT_CHUNK_NAMES = 19,     /* strings that only the interpreter's cache of look-ups holds */
 };
 
 /* Flags of one site's record in a tick. */
@@ -66,52 +74,14 @@ enum {
     RFT_TICK_REVIVED = 16, /* deaths to take back: pairs (bucket, objects), then their bytes */
 };
 
-/* Age buckets: 0 is "at once" (under 1 ms), k is [2^(k-1), 2^k) ms; the last
- * one is open. */
-enum { RFT_AGE_BUCKETS = 32 };
+/* The label of steps from a context to the values of its variables, of kind RFT_EDGE_DESCRIPTOR:
+ * how contextvars keeps them is nothing that a program knows. */
+#define RFT_LABEL_CONTEXT_TREE "its tree of variables"
 
-/* How an object's bytes are computed; also tells a reader what a type is. */
-enum rft_type_kind {
-    RFT_KIND_FIXED = 0,   /* every instance has the same size */
-    RFT_KIND_VARSIZE = 1, /* tp_itemsize * ob_size */
-    RFT_KIND_LIST = 2,
-    RFT_KIND_DICT = 3,
-    RFT_KIND_SET = 4,
-    RFT_KIND_STR = 5,
-    RFT_KIND_BYTES = 6,
-    RFT_KIND_BYTEARRAY = 7,
-    RFT_KIND_INT = 8,
-    RFT_KIND_TUPLE = 9,
-    RFT_KIND_TYPE = 10,
-    RFT_KIND_CODE = 11,
-    RFT_KIND_INSTANCE = 12, /* of a class, with its attributes' values behind it */
-};
-
-enum rft_census_kind {
-    RFT_CENSUS_EXIT = 1,            /* before the main interpreter's modules are torn down */
-    RFT_CENSUS_INTERPRETER_END = 2, /* the same, for one sub-interpreter */
-    RFT_CENSUS_OS_EXIT = 3,         /* in _exit() or exec, no finalizers run */
-    RFT_CENSUS_REQUEST = 4,         /* asked for while the program runs */
-};
-
-/* Label of the mark before the collection that precedes the last census: what dies
- * after it is garbage that nobody had collected yet. */
-#define RFT_MARK_COLLECTION "final gc.collect()"
-
-enum rft_loss_kind {
-    RFT_LOSS_SLOT_GAP = 1,        /* another tool held the tracer slot */
-    RFT_LOSS_DROPPED = 2,         /* births that found no memory, or an address out of range */
-    RFT_LOSS_STALE = 3,           /* objects that the census found gone without a death */
-    RFT_LOSS_STOPPED = 4,         /* tracing stopped before the program ended */
-    RFT_LOSS_TRUNCATED_STACK = 5, /* stacks cut at --depth */
-    RFT_LOSS_LATE_CENSUS = 6,     /* the census could not be taken before module teardown */
-};
-
-enum rft_end_reason {
-    RFT_END_EXIT = 1,    /* interpreter finalized normally */
-    RFT_END_OS_EXIT = 2, /* os._exit / _exit */
-    RFT_END_EXEC = 3,    /* the process image was replaced */
-    RFT_END_STOPPED = 4, /* tracing was stopped; see the last LOSS chunk */
+enum {
+    RFT_PATH_STEPS_MAX = 64, /* a longer path has an RFT_EDGE_LEFT_OUT in its middle */
+    RFT_CYCLES_MAX = 32,     /* shapes of cycles in one GARBAGE chunk */
+    RFT_RETAINERS_MAX = 100, /* objects in one RETAINERS chunk */
 };
 
 #endif

@@ -248,6 +248,10 @@ static struct rft_error *take(struct reader *reader, const struct chunk *chunk)
         error = rft_trace_census(trace, &content, reader->visitor);
     else if (chunk->type >= RFT_CHUNK_PROGRAM && chunk->type <= RFT_CHUNK_END)
         rft_trace_define(trace, chunk->type, &content);
+    else if (chunk->type >= RFT_CHUNK_HEAP && chunk->type <= RFT_CHUNK_RETAINERS)
+        rft_trace_heap_chunk(trace, chunk->type, &content);
+    else if (chunk->type == RFT_CHUNK_NAMES)
+        rft_trace_names_chunk(trace, &content);
     else
         trace->damage.unknown_chunks++;
     if (error)
@@ -374,9 +378,9 @@ static struct rft_error *read_all(struct reader *reader)
                                 "program again",
                                 reader->source.name, reader->trace->size);
     return rft_error_format(RFT_ERROR_EMPTY,
-                            "the trace '%s' holds nothing yet: the program was stopped before the "
-                            "tracer wrote its first records, or it is just starting",
-                            reader->source.name);
+                            "the trace '%s' has no records: process %" PRIu32 " was killed before "
+                            "its first ones were written, or it is just starting",
+                            reader->source.name, reader->trace->writer_pid);
 }
 
 static struct rft_error *read_source(struct reader *reader, struct rft_trace **ret)
@@ -403,6 +407,9 @@ static struct rft_error *read_source(struct reader *reader, struct rft_trace **r
 struct rft_error *rft_trace_read(const char *path, const struct rft_trace_visitor *visitor,
                                  struct rft_trace **ret)
 {
+    if (!path || !ret)
+        return rft_error_format(RFT_ERROR_ARGUMENT,
+                                "rft_trace_read() needs a path and a place for the trace");
     struct reader reader = {.visitor = visitor};
     struct rft_error *error = rft_source_open(path, &reader.source);
     return error ? error : read_source(&reader, ret);
@@ -412,6 +419,10 @@ struct rft_error *rft_trace_read_bytes(const char *name, const void *bytes, size
                                        const struct rft_trace_visitor *visitor,
                                        struct rft_trace **ret)
 {
+    if (!name || (!bytes && size) || !ret)
+        return rft_error_format(
+            RFT_ERROR_ARGUMENT,
+            "rft_trace_read_bytes() needs a name, the bytes and a place for the trace");
     struct reader reader = {.visitor = visitor};
     rft_source_memory(name, bytes, size, &reader.source);
     return read_source(&reader, ret);
@@ -430,6 +441,8 @@ void rft_trace_destroy(struct rft_trace *trace)
     rft_vec_free(&trace->sites);
     rft_vec_free(&trace->losses);
     rft_vec_free(&trace->marks);
+    rft_vec_free(&trace->names_looks);
+    rft_trace_free_heaps(trace);
     rft_vec_free(&trace->tick_sites);
     rft_vec_free(&trace->tick_ages);
     rft_vec_free(&trace->census_sites);

@@ -20,11 +20,11 @@
  * CHECK_DEPTH calls, with the same frames, functions and instructions above it
  * and no birth in between, can go unseen, and for fewer than CHECK_ALL births. */
 #include "tracer/chain.h"
+#include "tracer/nodes.h"
 
 #include <string.h>
 
 enum { CHECK_DEPTH = 64, CHECK_ALL = 64 };
-enum { DEPTH_MAX = 1 << 22 }; /* frames; a longer chain is a broken one */
 
 static void *frame_at(uintptr_t frame, uint32_t offset)
 {
@@ -125,34 +125,42 @@ static bool is_anchor(struct rft_thread *t, uintptr_t frame, int64_t *index)
     return *index >= 0 && (tracer.frame_tags || callers_unchanged(t, *index));
 }
 
-uint32_t rft_chain_node(struct rft_thread *t, uint32_t index)
+static __attribute__((noinline)) struct rft_node *node_at(struct rft_thread *t, uint32_t index)
 {
     /* Entries without a node form a run at the top: fill it from below. */
     uint32_t first = index;
-    while (first > 0 && t->chain[first].node == 0) {
+    while (first > 0 && t->chain[first - 1].node == NULL) {
         first--;
     }
+    struct rft_node *node = first > 0 ? t->chain[first - 1].node : t->root;
     for (uint32_t i = first; i <= index; i++) {
         struct rft_chain_entry *entry = &t->chain[i];
-        if (entry->node == 0) {
-            uint32_t parent = i > 0 ? t->chain[i - 1].node : 0;
-            entry->node = rft_node_child(t, parent, entry->frame, entry->instr);
+        if (entry->node == NULL) {
+            entry->node = rft_node_child(t, node, entry->frame, entry->instr);
         }
+        node = entry->node;
     }
-    return t->chain[index].node;
+    return node;
 }
 
-static void set_parent(struct rft_thread *t)
+static inline void point_at(struct rft_thread *t, struct rft_node *parent, uintptr_t top)
 {
-    uint32_t parent = 0;
+    t->top = top;
+    t->parent = parent;
+    t->ways = parent->ways;
+    t->mask = parent->mask;
+}
+
+void rft_chain_set_parent(struct rft_thread *t)
+{
+    struct rft_node *parent = t->root;
     if (t->depth > 1) {
         parent = t->chain[t->depth - 2].node;
-        if (parent == 0) {
-            parent = rft_chain_node(t, t->depth - 2);
+        if (parent == NULL) {
+            parent = node_at(t, t->depth - 2);
         }
     }
-    t->top = t->depth > 0 ? t->chain[t->depth - 1].frame : 0;
-    t->parent_and_tag = (uint64_t)t->tag << 32 | parent;
+    point_at(t, parent, t->depth > 0 ? t->chain[t->depth - 1].frame : 0);
 }
 
 /* The usual cases, with frame tags: the caller of the last birth's frame has
@@ -170,7 +178,7 @@ static bool resolve_near(struct rft_thread *t, uintptr_t frame)
             return false;
         }
         t->depth = depth - 1;
-        set_parent(t);
+        rft_chain_set_parent(t);
         return true;
     }
     uintptr_t caller = previous_of(frame);
@@ -186,12 +194,24 @@ static bool resolve_near(struct rft_thread *t, uintptr_t frame)
     uintptr_t instr = word_of(caller, RFT_FRAME_INSTR);
     if (chain[at - 1].instr != instr) {
         chain[at - 1].instr = instr;
-        chain[at - 1].node = 0;
+        chain[at - 1].node = NULL;
     }
     chain[at] = (struct rft_chain_entry){.frame = frame};
     t->depth = at + 1;
     rft_frame_tag(frame);
-    set_parent(t);
+    struct rft_node *parent = chain[at - 1].node;
+    if (parent == NULL && at > 1 && chain[at - 2].node != NULL) {
+        const struct rft_node *grand = chain[at - 2].node;
+        const struct rft_way *way = rft_bucket(grand->ways, grand->mask, instr, NULL);
+        way += !rft_way_is(way, instr, NULL);
+        if (rft_way_is(way, instr, NULL)) {
+            chain[at - 1].node = parent = way->to;
+        }
+    }
+    if (parent == NULL) {
+        parent = node_at(t, at - 1);
+    }
+    point_at(t, parent, frame);
     return true;
 }
 
@@ -203,12 +223,17 @@ void rft_chain_resolve(struct rft_thread *t, uintptr_t frame)
     /* 1. How many frames are new, down to one that is certain? */
     uint32_t fresh = 0;
     int64_t anchor = -1;
-    for (uintptr_t f = skip_shims(frame); f != 0 && fresh < DEPTH_MAX;
-         f = skip_shims(previous_of(f))) {
+    for (uintptr_t f = skip_shims(frame); f != 0; f = skip_shims(previous_of(f))) {
         if (is_anchor(t, f, &anchor)) {
             break;
         }
         anchor = -1;
+        if (fresh == tracer.depth_max) {
+            rft_loss(
+                RFT_LOSS_TRUNCATED_STACK, t->now, 0, 1,
+                "a stack was deeper than the tracer follows; its outermost frames are missing");
+            break;
+        }
         fresh++;
     }
     uint32_t depth = (uint32_t)(anchor + 1) + fresh;
@@ -216,7 +241,7 @@ void rft_chain_resolve(struct rft_thread *t, uintptr_t frame)
         if (!grow(t)) {
             rft_stop_for_memory("a thread's stack");
             t->depth = 0;
-            set_parent(t);
+            rft_chain_set_parent(t);
             return;
         }
     }
@@ -226,7 +251,7 @@ void rft_chain_resolve(struct rft_thread *t, uintptr_t frame)
         uintptr_t instr = word_of(entry->frame, RFT_FRAME_INSTR);
         if (entry->instr != instr) {
             entry->instr = instr;
-            entry->node = 0;
+            entry->node = NULL;
         }
     }
     /* 3. The new ones, from the innermost down. */
@@ -237,12 +262,12 @@ void rft_chain_resolve(struct rft_thread *t, uintptr_t frame)
         struct rft_chain_entry *entry = &t->chain[index];
         entry->frame = f;
         entry->instr = word_of(f, RFT_FRAME_INSTR);
-        entry->node = 0;
+        entry->node = NULL;
         if (tracer.frame_tags) {
             rft_frame_tag(f);
         } else {
             *position_of(t, f) = index;
         }
     }
-    set_parent(t);
+    rft_chain_set_parent(t);
 }

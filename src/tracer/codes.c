@@ -48,6 +48,7 @@ uint32_t rft_string_id(const char *bytes, size_t length)
         *value = ++string_count;
         tracer.strings_n++;
         rft_buffer_text(&tracer.strings, bytes, length);
+        rft_names_string(bytes, length);
     }
     return (uint32_t)*value;
 }
@@ -101,18 +102,28 @@ static struct code *code_record(void *object)
     size_t table_length = rft_bytes_length(table);
     int32_t line;
     memcpy(&line, (char *)object + tracer.layout.at[RFT_CODE_FIRSTLINE], sizeof line);
-    rft_buffer_varint(&tracer.codes, rft_string_id(file, length));
-    rft_buffer_varint(&tracer.codes, string_of_str(field(object, RFT_CODE_QUALNAME)));
-    rft_buffer_varint(&tracer.codes, line > 0 ? (uint32_t)line : 0);
+    uint32_t file_id = rft_string_id(file, length);
+    uint32_t name_id = string_of_str(field(object, RFT_CODE_QUALNAME));
+    uint32_t first_line = line > 0 ? (uint32_t)line : 0;
+    rft_buffer_varint(&tracer.codes, file_id);
+    rft_buffer_varint(&tracer.codes, name_id);
+    rft_buffer_varint(&tracer.codes, first_line);
+    rft_names_code(object, file_id, name_id, first_line);
     rft_buffer_text(&tracer.codes, table + tracer.layout.at[RFT_BYTES_DATA], table_length);
     return code;
 }
 
-bool rft_code_forget(void *object)
+bool rft_code_forget(void *object, bool intact)
 {
     uint64_t *value = rft_hash_get(&codes, (uint64_t)(uintptr_t)object);
     if (value == NULL || *value == 0) {
         return false;
+    }
+    const struct code *code = (const struct code *)(uintptr_t)*value;
+    if (code->id != 0 && intact) { /* lines of its objects may be asked for yet */
+        const char *table = field(object, RFT_CODE_LINETABLE);
+        rft_names_code_dies(code->id, table + tracer.layout.at[RFT_BYTES_DATA],
+                            rft_bytes_length(table));
     }
     *value = 0;
     return true;
@@ -137,7 +148,7 @@ static uint32_t offset_of(const struct code *code, void *object, uintptr_t frame
     return distance < (UINT32_C(1) << 30) ? (uint32_t)(distance / 2) + 1 : 0;
 }
 
-static uint32_t node_child_slow(uint32_t parent, uintptr_t frame, uintptr_t instr)
+static uint32_t node_of(uint32_t parent, uintptr_t frame, uintptr_t instr)
 {
     /* 3.14+ tag the low bits of stack references (pycore_stackref.h). */
     uintptr_t word = *(uintptr_t *)(frame + tracer.layout.at[RFT_FRAME_EXECUTABLE]);
@@ -163,23 +174,16 @@ static uint32_t node_child_slow(uint32_t parent, uintptr_t frame, uintptr_t inst
         rft_buffer_varint(&tracer.stacks, parent);
         rft_buffer_varint(&tracer.stacks, code->id);
         rft_buffer_varint(&tracer.stacks, offset);
+        rft_names_node(parent, code->id, offset);
     }
     return (uint32_t)*value;
 }
 
-uint32_t rft_node_child(struct rft_thread *t, uint32_t parent, uintptr_t frame, uintptr_t instr)
+uint32_t rft_node_id(uint32_t parent, uintptr_t frame, uintptr_t instr)
 {
-    uint64_t key = (uint64_t)t->tag << 32 | parent;
-    struct rft_node_entry *entry = &t->nodes[rft_mix(key ^ instr) % RFT_NODE_CACHE];
-    if (entry->instr == instr && entry->parent_and_tag == key) {
-        return entry->node;
-    }
     pthread_mutex_lock(&tracer.lock);
-    uint32_t node = node_child_slow(parent, frame, instr);
+    uint32_t node = node_of(parent, frame, instr);
     pthread_mutex_unlock(&tracer.lock);
-    entry->instr = instr;
-    entry->parent_and_tag = key;
-    entry->node = node;
     return node;
 }
 

@@ -1,11 +1,12 @@
-/* Objects whose __del__ may have brought them back.
+/* Objects whose finalizer may have brought them back.
  *
  * CPython reports a death before it runs the finalizer, and nothing when the
  * finalizer saves the object (Objects/object.c, PyObject_CallFinalizerFromDealloc).
  * The death is counted when it is reported. If the same address dies again
  * without having been born, the object had been brought back: that second death
  * is not counted. At the census, those that are still alive are taken out of
- * the dead again. Only classes with a Python-level __del__ come here. */
+ * the dead again. Objects of types with a tp_finalize come here, Python's __del__ among
+ * them; generators only if they have not run to their end. */
 #include "tracer/hash.h"
 #include "tracer/tracer.h"
 
@@ -47,10 +48,19 @@ bool rft_grave_close(void *op)
     struct rft_grave *grave = value != NULL ? (struct rft_grave *)(uintptr_t)*value : NULL;
     bool open = grave != NULL && grave->op != NULL;
     if (open) {
-        grave->op = NULL; /* a finalizer runs once (PEP 442): this death is final */
+        /* A finalizer runs once (PEP 442), so this death is final; but that it has run is
+         * kept in what the collector has in front of an object. */
+        if (!(grave->site->flags & RFT_SITE_UNTRACKED)) {
+            grave->op = NULL;
+        }
     }
     pthread_mutex_unlock(&tracer.lock);
     return open;
+}
+
+bool rft_graves_any(void)
+{
+    return atomic_load_explicit(&grave_count, memory_order_relaxed) != 0;
 }
 
 void rft_graves_each(void (*visit)(struct rft_grave *grave, void *arg), void *arg)

@@ -74,7 +74,7 @@ void rft_interp_ended(uint32_t index, uint32_t now)
         write_record(index, now + 1);
     }
     pthread_mutex_unlock(&tracer.lock);
-    atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
+    rft_addresses_void();
 }
 
 void rft_interps_reset(void)

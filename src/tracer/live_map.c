@@ -1,13 +1,38 @@
 #include "tracer/live_map.h"
 
+#include <sys/mman.h>
+
 typedef rft_leaf _Atomic *mid_table;
 static mid_table _Atomic root[RFT_ROOT_TABLES];
 static _Atomic size_t leaf_count;
 
+enum { POPULATE_FROM = 32 }; /* leaves, of 1 MiB of heap each */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Leaves lie side by side, far from the heap: between its arenas they would make the
+ * heap lie scattered, and a part of each leaf useless. The address is a wish; where
+ * the kernel cannot grant it, it takes any other. */
+static void *leaf_alloc(size_t size)
+{
+    static _Atomic uintptr_t wish = UINT64_C(1) << 45;
+    void *at = (void *)atomic_fetch_add_explicit(&wish, size, memory_order_relaxed);
+    void *leaf =
+        mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return leaf == MAP_FAILED ? NULL : leaf;
+}
+
 /* Puts a table into its place unless another thread was faster. */
 static void *install(void *_Atomic *place, size_t size, _Atomic size_t *count)
 {
-    void *fresh = rft_pages_alloc(size);
+    void *fresh = count != NULL ? leaf_alloc(size) : rft_pages_alloc(size);
+    /* A heap that has grown this large uses the whole of each further piece, and
+     * the kernel makes 64 pages at once faster than one by one. */
+    if (fresh != NULL && count != NULL &&
+        atomic_load_explicit(count, memory_order_relaxed) >= POPULATE_FROM) {
+        madvise(fresh, size, MADV_POPULATE_WRITE); /* where the kernel knows it (5.14+) */
+    }
     if (fresh == NULL) {
         return NULL;
     }

@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-enum { SITE_CHUNK = 1024, SITE_CHUNKS = 1 << 14 };
+enum { SITE_CHUNK = 1024, SITE_CHUNKS = RFT_SITES_MAX / SITE_CHUNK };
 static struct rft_site *site_chunks[SITE_CHUNKS]; /* by id - 1; behind tracer.lock */
 
 struct rft_cohort *_Atomic rft_cohort_chunks[RFT_COHORT_CHUNKS];
+_Atomic uint8_t rft_site_groups[RFT_SITES_MAX / RFT_SITES_IN_GROUP];
 static uint32_t cohort_count; /* given out to threads so far, behind tracer.lock; id 0 is unused */
 
 /* Chunks whose sites have all ended, and were written for the last time. */
@@ -54,6 +55,10 @@ void rft_sites_end(uint32_t interp)
         struct rft_site *site = rft_site_by_id(id);
         if (site->interp == interp) {
             site->flags |= RFT_SITE_ENDED;
+            if (site->slot_base != 0) { /* its deaths are no longer counted without a look */
+                struct rft_cohort *cohort = rft_cohort(site->slot_base >> RFT_STAMP_BITS);
+                atomic_store_explicit(&cohort->key, rft_cohort_start(cohort), memory_order_relaxed);
+            }
         }
     }
 }
@@ -82,14 +87,15 @@ static struct rft_site *new_site(struct rft_thread *t, uint32_t node, struct rft
     site->interp = t->interp;
     site->thread = t->identity->id;
     site->owner = t->identity;
-    site->kind = type->kind;
+    site->kind = type->site_kind;
+    site->slot_time = UINT32_MAX;
     site->fixed_size = type->fixed_size;
     site->item_size = type->item_size;
     site->flags =
-        (uint8_t)((type->kind != RFT_KIND_FIXED ? RFT_SITE_VARSIZE : 0) |
+        (uint8_t)((type->site_kind != RFT_KIND_FIXED ? RFT_SITE_VARSIZE : 0) |
                   (type->kind == RFT_KIND_TYPE || type->kind == RFT_KIND_CODE ? RFT_SITE_REMEMBERED
                                                                               : 0) |
-                  (type->finalizer ? RFT_SITE_FINALIZER : 0));
+                  type->site_flags);
     tracer.sites_n++;
     rft_buffer_varint(&tracer.sites, node);
     rft_buffer_varint(&tracer.sites, type->id);
@@ -182,7 +188,7 @@ static bool refill(struct rft_thread *t)
     }
     pthread_mutex_unlock(&tracer.lock);
     for (uint32_t i = 0; cohorts != NULL && i < BATCH; i++) {
-        rft_cohort(first + i)->start = t->free_cohorts;
+        atomic_store_explicit(&rft_cohort(first + i)->key, t->free_cohorts, memory_order_relaxed);
         t->free_cohorts = first + i;
     }
     return cohorts != NULL;
@@ -190,22 +196,29 @@ static bool refill(struct rft_thread *t)
 
 static void give_back(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
 {
-    cohort->site = NULL;
-    cohort->start = t->free_cohorts;
+    atomic_store_explicit(&cohort->site, NULL, memory_order_relaxed);
+    atomic_store_explicit(&cohort->key, t->free_cohorts, memory_order_relaxed);
     t->free_cohorts = id;
+}
+
+static uint32_t load(const _Atomic uint32_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 /* Closes the site's current cohort and opens the next. Returns the slot base,
  * or 0 without memory. Called by the site's owner. */
 uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
 {
-    uint32_t births = atomic_load_explicit(&site->births, memory_order_relaxed);
+    uint32_t births = load(&site->births), at_once = load(&site->at_once);
     uint32_t current = site->slot_base >> RFT_STAMP_BITS;
     if (current != 0) {
         struct rft_cohort *old = rft_cohort(current);
-        uint32_t span = t->now - old->start;
-        int32_t left = (int32_t)(births - site->births_before_cohort - old->deaths);
-        old->span = span > 0 ? span : 1;
+        uint32_t start = rft_cohort_start(old), span = t->now - start;
+        int32_t left = (int32_t)(births - load(&site->births_before_cohort) - load(&old->deaths) -
+                                 (at_once - load(&site->at_once_before_cohort)));
+        atomic_store_explicit(&old->key, start, memory_order_relaxed);
+        atomic_store_explicit(&old->span, span > 0 ? span : 1, memory_order_relaxed);
         if (atomic_fetch_add_explicit(&old->remaining, left, memory_order_acq_rel) + left == 0) {
             give_back(t, current, old);
         } else {
@@ -215,33 +228,49 @@ uint32_t rft_cohort_open(struct rft_thread *t, struct rft_site *site)
     uint32_t emptied = atomic_exchange_explicit(&site->f_closed, 0, memory_order_relaxed);
     site->live_cohorts -= emptied < site->live_cohorts ? emptied : site->live_cohorts;
     if (t->free_cohorts == 0 && !refill(t)) {
-        site->slot_base = 0;
+        site->slot_base = site->mark = 0;
+        site->slot_time = UINT32_MAX;
         return 0;
     }
     uint32_t id = t->free_cohorts;
     struct rft_cohort *cohort = rft_cohort(id);
-    t->free_cohorts = cohort->start;
+    t->free_cohorts = rft_cohort_start(cohort);
     uint32_t shift = site->live_cohorts / RFT_COHORTS_PER_SPAN;
-    *cohort = (struct rft_cohort){
-        .site = site, .start = t->now, .shift = (uint8_t)(shift < 20 ? shift : 20)};
+    bool plain = shift == 0 && (site->flags & ~RFT_SITE_VARSIZE) == 0;
+    atomic_store_explicit(&cohort->deaths, 0, memory_order_relaxed);
+    cohort->shift = (uint8_t)(shift < 20 ? shift : 20);
+    cohort->kind = site->kind;
+    atomic_store_explicit(&cohort->span, 0, memory_order_relaxed);
+    atomic_store_explicit(&cohort->remaining, 0, memory_order_relaxed);
+    atomic_store_explicit(&cohort->key, plain ? t->key : t->now, memory_order_relaxed);
     site->shift = cohort->shift;
     site->cohort_start = t->now;
-    site->births_before_cohort = births;
+    site->mark = t->mark;
+    atomic_store_explicit(&site->births_before_cohort, births, memory_order_relaxed);
+    atomic_store_explicit(&site->at_once_before_cohort, at_once, memory_order_relaxed);
+    /* release: pairs with the acquire in window.c, which reads what is above */
+    atomic_store_explicit(&cohort->site, site, memory_order_release);
     site->slot_base = id << RFT_STAMP_BITS;
+    site->slot_time = UINT32_MAX;
     return site->slot_base;
 }
 
 /* An object of a cohort died, and all that the cohort tells of it has been read. */
 void rft_cohort_death(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
 {
-    struct rft_site *site = cohort->site;
-    if (site->owner == t->identity && cohort->span == 0) {
-        cohort->deaths++;
-        return;
+    struct rft_site *site = rft_cohort_site(cohort);
+    if (site->owner == t->identity &&
+        atomic_load_explicit(&cohort->span, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&cohort->deaths, load(&cohort->deaths) + 1, memory_order_relaxed);
+    } else if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) == 1) {
+        rft_cohort_emptied(t, id, cohort);
     }
-    if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
+}
+
+/* The caller took the last one off `remaining`. */
+void rft_cohort_emptied(struct rft_thread *t, uint32_t id, struct rft_cohort *cohort)
+{
+    struct rft_site *site = rft_cohort_site(cohort);
     if (site->owner != t->identity) {
         atomic_fetch_add_explicit(&site->f_closed, 1, memory_order_relaxed);
     } else if (site->live_cohorts > 0) {
@@ -265,5 +294,6 @@ void rft_sites_reset(void)
         }
     }
     memset(chunk_done, 0, sizeof chunk_done);
+    memset(rft_site_groups, 0, sizeof rft_site_groups);
     cohort_count = 0;
 }

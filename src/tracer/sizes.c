@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* A length that a live object cannot have: the field holds something else. */
-#define LENGTH_MAX (INT64_C(1) << 44)
+#define LENGTH_MAX (INT64_C(1) << 40)
 
 static inline bool read_direct(const void *from, void *to, size_t size)
 {
@@ -133,6 +133,7 @@ static inline __attribute__((always_inline)) bool size_of(const char *op, unsign
         break;
     }
     case RFT_KIND_FIXED:
+    case RFT_KIND_GENERATOR:
         break;
     default: /* object.__sizeof__ of everything else with an ob_size */
         if (!read(op + l->at[RFT_OBJECT_SIZE], &n, 8))
@@ -144,11 +145,38 @@ static inline __attribute__((always_inline)) bool size_of(const char *op, unsign
     return true;
 }
 
-uint64_t rft_object_size(const char *op, unsigned kind, uint64_t fixed, unsigned item_size)
+uint64_t rft_object_extra(const char *op, unsigned kind, unsigned item_size)
 {
     uint64_t size = 0;
-    size_of(op, kind, fixed, item_size, read_direct, &size);
+    size_of(op, kind, 0, item_size, read_direct, &size);
     return size;
+}
+
+/* A generator that was left in the middle is closed in dealloc, a coroutine that was never awaited
+ * is warned about, an asynchronous generator is given to a hook of its loop's: each may save it. */
+bool rft_generator_is_over(const char *op)
+{
+    return (signed char)op[tracer.layout.gen_state] >= tracer.layout.gen_cleared;
+}
+
+int rft_count_extra(const char *op, struct rft_site *site, uint32_t slot, unsigned bucket)
+{
+    uint64_t size = 0;
+    if (site->kind == RFT_KIND_GENERATOR) {
+        if (!rft_generator_is_over(op)) {
+            rft_grave_dig(&(struct rft_grave){.op = (void *)(uintptr_t)op,
+                                              .site = site,
+                                              .slot = slot,
+                                              .bucket = (uint8_t)bucket,
+                                              .bytes = site->fixed_size});
+        }
+        return 0;
+    }
+    size_of(op, site->kind, 0, site->item_size, read_direct, &size);
+    atomic_store_explicit(&site->dead_bytes,
+                          atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + size,
+                          memory_order_relaxed);
+    return 0;
 }
 
 bool rft_object_size_checked(const char *op, unsigned kind, uint64_t fixed, unsigned item_size,

@@ -1,5 +1,6 @@
 /* Threads' names and records. */
 #include "tracer/chain.h"
+#include "tracer/nodes.h"
 #include "tracer/text.h"
 #include "tracer/tracer.h"
 
@@ -34,18 +35,24 @@ static struct rft_identity *identity_new(const char *name, size_t length, int na
     return identity;
 }
 
+static void take_on(struct rft_thread *t, struct rft_identity *identity)
+{
+    t->identity = identity;
+    t->identity_id = identity != NULL ? identity->id : 0;
+}
+
 void rft_identity_begin(struct rft_thread *t)
 {
     static const char main_thread[] = "MainThread", other[] = "(thread being started)";
     t->named = t->native_id == getpid();
     if (t->named) {
-        t->identity = identity_new(main_thread, sizeof main_thread - 1, t->native_id, t->now);
+        take_on(t, identity_new(main_thread, sizeof main_thread - 1, t->native_id, t->now));
         return;
     }
     if (t->unnamed == NULL) {
         t->unnamed = identity_new(other, sizeof other - 1, t->native_id, t->now);
     }
-    t->identity = t->unnamed;
+    take_on(t, t->unnamed);
 }
 
 void rft_identity_end(struct rft_thread *t, uint32_t now)
@@ -55,7 +62,7 @@ void rft_identity_end(struct rft_thread *t, uint32_t now)
         define(identity, t->native_id, now + 1);
         identity->next_free = tracer.free_identities;
         tracer.free_identities = identity;
-        t->identity = t->unnamed;
+        take_on(t, t->unnamed);
     }
 }
 
@@ -148,9 +155,9 @@ void rft_thread_name(struct rft_thread *t)
         identity->kind = kind;
     }
     if (identity != NULL) {
-        t->identity = identity;
-        t->tag++; /* the caches hold sites of the unnamed thread */
-        t->parent_and_tag = (uint64_t)t->tag << 32 | (uint32_t)t->parent_and_tag;
+        take_on(t, identity);
     }
     pthread_mutex_unlock(&tracer.lock);
+    rft_nodes_reset(t); /* they lead to sites of the unnamed thread */
+    rft_chain_set_parent(t);
 }

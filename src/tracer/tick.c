@@ -72,18 +72,16 @@ static bool collect_site(struct rft_site *site, uint32_t *last_id, struct rft_bu
     unsigned pairs = aged_since(site, deaths);
     uint32_t at_once = since(load(&site->at_once), &site->seen_at_once) +
                        since(load(&site->f_at_once), &site->seen_f_at_once);
-    uint64_t new_bytes;
+    uint64_t dead = at_once;
+    for (unsigned b = 1; pairs > 0 && b < RFT_AGE_BUCKETS; b++) {
+        dead += deaths[b];
+    }
+    uint64_t new_bytes = dead * site->fixed_size;
     if (site->flags & RFT_SITE_VARSIZE) {
         uint64_t bytes = atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) +
                          atomic_load_explicit(&site->f_dead_bytes, memory_order_relaxed);
-        new_bytes = bytes - site->seen_bytes;
+        new_bytes += bytes - site->seen_bytes;
         site->seen_bytes = bytes;
-    } else {
-        uint64_t dead = at_once;
-        for (unsigned b = 1; pairs > 0 && b < RFT_AGE_BUCKETS; b++) {
-            dead += deaths[b];
-        }
-        new_bytes = dead * site->fixed_size;
     }
     uint32_t births = since(load(&site->births), &site->seen_births);
     if (births == 0 && at_once == 0 && pairs == 0 && new_bytes == 0) {
@@ -115,9 +113,29 @@ static bool collect_site(struct rft_site *site, uint32_t *last_id, struct rft_bu
     return true;
 }
 
+/* Takes one off the ticks that a group of sites is looked at still; before the look,
+ * and unless one of its sites is touched at this moment. */
+static bool group_is_due(uint32_t index)
+{
+    _Atomic uint8_t *group = &rft_site_groups[index];
+    uint8_t ticks = atomic_load_explicit(group, memory_order_relaxed);
+    if (ticks == 0) {
+        return false;
+    }
+    atomic_compare_exchange_strong_explicit(group, &ticks, (uint8_t)(ticks - 1),
+                                            memory_order_relaxed, memory_order_relaxed);
+    return true;
+}
+
+/* The trace knows sites up to this id. For the one who writes ticks. */
+uint32_t rft_tick_sites_written(void)
+{
+    return written[RFT_CHUNK_SITES];
+}
+
 /* Fills the payloads of the chunks that a tick writes. Returns false when
  * memory ran out: the payloads are then not to be written. */
-bool rft_tick_collect(uint32_t now, struct rft_definitions *d, struct rft_buffer *tick)
+bool rft_tick_collect(uint32_t now, bool all, struct rft_definitions *d, struct rft_buffer *tick)
 {
     struct rft_buffer sites = {0};
     uint32_t count = 0, last_id = 0, unseen = 0, inferred = 0, dropped = 0;
@@ -135,8 +153,19 @@ bool rft_tick_collect(uint32_t now, struct rft_definitions *d, struct rft_buffer
     rft_buffer_append(&d->losses, tracer.losses.bytes, tracer.losses.length);
     rft_buffer_clear(&tracer.losses);
 
-    for (uint32_t id = 1; (id = rft_site_next_active(id)) != 0; id++) {
-        count += collect_site(rft_site_by_id(id), &last_id, &sites);
+    for (uint32_t id = 1; (id = rft_site_next_active(id)) != 0;) {
+        uint32_t end = (id - 1) / RFT_SITES_IN_GROUP * RFT_SITES_IN_GROUP + RFT_SITES_IN_GROUP;
+        end = end < tracer.site_count ? end : tracer.site_count;
+        if (all || group_is_due((id - 1) / RFT_SITES_IN_GROUP)) {
+            uint32_t before = count;
+            for (uint32_t i = id; i <= end; i++) {
+                count += collect_site(rft_site_by_id(i), &last_id, &sites);
+            }
+            if (count != before) {
+                rft_site_touch(rft_site_by_id(id));
+            }
+        }
+        id = end + 1;
     }
     for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
         unseen += since(load(&t->unseen), &t->seen_unseen);

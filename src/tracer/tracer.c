@@ -8,13 +8,16 @@
 #include "tracer/chain.h"
 #include "tracer/hash.h"
 #include "tracer/live_map.h"
+#include "tracer/nodes.h"
+#include "tracer/share.h"
 
-struct rft_tracer tracer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct rft_tracer tracer = {.lock = PTHREAD_MUTEX_INITIALIZER, .depth_max = 1 << 22, .marks = 1};
 _Thread_local struct rft_thread *rft_self;
 
-/* Births and deaths between two readings of the clock. A reading costs about
- * as much as two births; see also ticker.c, which cuts the wait short. */
-enum { EVENTS_PER_CLOCK = 32 };
+/* Births between two readings of the clock, which costs about as much as two
+ * births. As long as it shows the same millisecond each time, it is asked less
+ * often. See also ticker.c, which cuts the wait short. */
+enum { CLOCK_INTERVAL_MIN = 32, CLOCK_INTERVAL_MAX = 256 };
 
 uint32_t rft_now_ms(void)
 {
@@ -31,11 +34,16 @@ void rft_stop_for_memory(const char *what)
     atomic_compare_exchange_strong(&tracer.state, &tracing, RFT_STOPPED);
 }
 
-static void bump(_Atomic uint32_t *counter)
+/* Single writer: a load and a store, no locked instruction. No compiler makes one
+ * instruction of the two, which on this path is worth a line of assembly. */
+static inline void bump(_Atomic uint32_t *counter)
 {
-    /* Single writer: a load and a store, no locked instruction. */
+#if defined(__x86_64__) && !RFT_TSAN
+    __asm__("addl $1, %0" : "+m"(*counter) : : "cc");
+#else
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+#endif
 }
 
 /* --- threads ---------------------------------------------------------- */
@@ -56,6 +64,7 @@ struct rft_thread *rft_thread_record(void)
     }
     if (t != NULL) {
         t->now = rft_now_ms();
+        t->clock_interval = CLOCK_INTERVAL_MIN;
         t->native_id = (int)syscall(SYS_gettid);
         rft_identity_begin(t);
     }
@@ -64,7 +73,7 @@ struct rft_thread *rft_thread_record(void)
         rft_stop_for_memory("a thread");
         return NULL;
     }
-    t->epoch = atomic_load(&tracer.epoch) - 1; /* sets up the caches at the first event */
+    rft_thread_void(t); /* sets up the caches at the first event */
     rft_self = t;
     if (tracer.on_thread != NULL) {
         tracer.on_thread(t);
@@ -91,8 +100,15 @@ void rft_thread_ended(struct rft_thread *t)
 
 static __attribute__((noinline)) void read_clock(struct rft_thread *t)
 {
-    t->now = rft_now_ms();
-    atomic_store_explicit(&t->countdown, EVENTS_PER_CLOCK, memory_order_relaxed);
+    uint32_t now = rft_now_ms();
+    if (now != t->now) {
+        t->clock_interval =
+            t->clock_interval > CLOCK_INTERVAL_MIN * 2 ? t->clock_interval / 2 : CLOCK_INTERVAL_MIN;
+    } else if (t->clock_interval < CLOCK_INTERVAL_MAX) {
+        t->clock_interval *= 2;
+    }
+    t->now = now;
+    atomic_store_explicit(&t->countdown, t->clock_interval, memory_order_relaxed);
     atomic_store_explicit(&t->events, atomic_load_explicit(&t->events, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (tracer.on_clock != NULL) {
@@ -110,17 +126,41 @@ static inline void count_birth(struct rft_thread *t)
 }
 
 /* Another thread state, or a known code object or type has died: nothing that
- * was remembered by address is good any more. */
+ * was remembered by address is good any more. Or a mark: births go into other
+ * cohorts from here on, which start after it, whatever the clock showed this
+ * thread last. */
 static __attribute__((noinline)) void new_context(struct rft_thread *t, void *tstate)
 {
     t->epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
+    uint32_t marks = atomic_load_explicit(&tracer.marks, memory_order_relaxed);
+    if (marks != t->mark) {
+        t->mark = marks;
+        t->now = rft_now_ms();
+    }
+    uint32_t voids = atomic_load_explicit(&tracer.voids, memory_order_relaxed);
+    if (voids == t->voids && tstate == t->tstate) {
+        return;
+    }
+    t->voids = voids;
     t->tag++;
     t->depth = 0;
     t->top = 0;
     t->tstate = tstate;
+    rft_nodes_reset(t);
+    if (t->identity == NULL) { /* its first event in another trace: rft_tracer_reset() */
+        t->now = rft_now_ms();
+        pthread_mutex_lock(&tracer.lock);
+        rft_identity_begin(t);
+        pthread_mutex_unlock(&tracer.lock);
+        if (t->identity == NULL) {
+            rft_stop_for_memory("a thread");
+            t->muted |= RFT_MUTED_OURS;
+            return;
+        }
+    }
     bool ended;
     t->interp = rft_interp_index(t, tstate, &ended);
-    t->muted = (uint8_t)((t->muted & ~RFT_MUTED_ENDED) | (ended ? RFT_MUTED_ENDED : 0));
+    t->muted = (t->muted & ~(uint32_t)RFT_MUTED_ENDED) | (ended ? RFT_MUTED_ENDED : 0u);
 }
 
 /* --- births ----------------------------------------------------------- */
@@ -136,49 +176,38 @@ struct hot {
                   tracer.layout.at[RFT_FRAME_INSTR], tracer.layout.at[RFT_FRAME_OWNER],            \
                   tracer.layout.at[RFT_OBJECT_TYPE]})
 
-static inline struct rft_site_entry *site_entry(struct rft_thread *t, uintptr_t instr, void *type)
-{
-    return &t->sites[((t->parent_and_tag ^ instr ^ (uintptr_t)type << 9) *
-                      UINT64_C(0x9E3779B97F4A7C15)) >>
-                     49];
-}
-_Static_assert(RFT_SITE_CACHE == 1 << (64 - 49), "the shift that makes an index of a hash");
-
+/* A way that was not in the first place of its bucket, or not known yet. */
 static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t, void *type,
                                                             uintptr_t instr)
 {
-    uint32_t node = 0;
-    if (t->depth > 0) {
-        struct rft_chain_entry *top = &t->chain[t->depth - 1];
-        if (top->instr != instr) {
-            top->instr = instr;
-            top->node = 0;
-        }
-        node = rft_chain_node(t, t->depth - 1);
+    struct rft_site *site = rft_way_find(t->parent, instr, type);
+    if (site != NULL) {
+        return site;
     }
     if (!t->named && t->depth > 0) {
         rft_thread_name(t);
     }
+    uint32_t node = 0;
+    if (t->depth > 0) {
+        node = rft_node_id(t->parent->id, t->chain[t->depth - 1].frame, instr);
+    }
     struct rft_type *record = rft_type_record(t, type);
-    struct rft_site *site = record != NULL ? rft_site_find(t, node, record) : NULL;
+    site = record != NULL ? rft_site_find(t, node, record) : NULL;
     if (site != NULL) {
-        struct rft_site_entry *entry = site_entry(t, instr, type);
-        entry->instr = instr;
-        entry->type = type;
-        entry->parent_and_tag = t->parent_and_tag;
-        entry->site = site;
+        rft_way_add(t, t->parent, instr, type, site);
     }
     return site;
 }
 
-/* A code object or a type dies: what is remembered by its address is void. */
-static __attribute__((noinline)) void forget(void *op)
+/* A code object or a type dies: what is remembered by its address is void. intact: at this
+ * moment, and not some time ago. */
+static __attribute__((noinline)) void forget(void *op, bool intact)
 {
     pthread_mutex_lock(&tracer.lock);
-    bool known = rft_code_forget(op) || rft_type_forget(op);
+    bool known = rft_code_forget(op, intact) || rft_type_forget(op);
     pthread_mutex_unlock(&tracer.lock);
     if (known) {
-        atomic_fetch_add_explicit(&tracer.epoch, 1, memory_order_release);
+        rft_addresses_void();
     }
 }
 
@@ -187,13 +216,13 @@ static __attribute__((noinline)) void forget(void *op)
 static void count_unreported_death(struct rft_thread *t, uint32_t slot);
 static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
 {
-    struct rft_site *site = rft_cohort(slot >> RFT_STAMP_BITS)->site;
+    struct rft_site *site = rft_cohort_site(rft_cohort(slot >> RFT_STAMP_BITS));
     /* An interpreter with its own GIL drops its heap without a word. */
     if (!(site->flags & RFT_SITE_ENDED)) {
         bump(&t->inferred);
     }
     if (site->flags & RFT_SITE_REMEMBERED) {
-        forget(op);
+        forget(op, false);
     }
     count_unreported_death(t, slot);
 }
@@ -206,8 +235,31 @@ void rft_census_stale(struct rft_thread *t, uint32_t slot)
 
 static __attribute__((noinline)) struct rft_thread *enter(void);
 
-static inline __attribute__((always_inline)) int on_birth(char *op, const struct hot hot)
+/* What the slot of an object says that this site makes now; 0: the time for
+ * another cohort has come. */
+static inline uint32_t slot_now(struct rft_thread *t, struct rft_site *site, uintptr_t op)
 {
+    if (__builtin_expect(site->slot_time == t->now, 1)) {
+        return site->slot_value;
+    }
+    uint32_t stamp = (t->now - site->cohort_start) >> site->shift;
+    if (__builtin_expect(stamp >= RFT_STAMPS, 0) || __builtin_expect(site->mark != t->mark, 0)) {
+        return 0;
+    }
+    if (site->shift != 0) {
+        site->last_birth = (uint32_t)(op >> 4);
+    } else {
+        site->slot_time = t->now;
+        site->slot_value = site->slot_base | stamp;
+    }
+    rft_site_touch(site);
+    return site->slot_base | stamp;
+}
+
+/* Any birth, on any CPython. */
+static __attribute__((noinline)) int on_birth_any(char *op)
+{
+    const struct hot hot = HOT_ANY;
     struct rft_thread *t = rft_self;
     if (__builtin_expect(t == NULL, 0) ||
         __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
@@ -245,38 +297,115 @@ static inline __attribute__((always_inline)) int on_birth(char *op, const struct
     /* The site. */
     void *type;
     memcpy(&type, op + hot.object_type, sizeof type);
-    struct rft_site_entry *entry = site_entry(t, instr, type);
-    struct rft_site *site = entry->site;
-    if (__builtin_expect(((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
-                          ((uintptr_t)entry->type ^ (uintptr_t)type)) != 0,
-                         0)) {
-        site = find_site(t, type, instr);
-        if (site == NULL) {
-            bump(&t->dropped);
-            return 0;
-        }
+    const struct rft_way *way = rft_bucket(t->ways, t->mask, instr, type);
+    struct rft_site *site = rft_way_is(way, instr, type) ? way->to : find_site(t, type, instr);
+    if (__builtin_expect(site == NULL, 0)) {
+        bump(&t->dropped);
+        return 0;
     }
 
     /* The live map. */
     _Atomic uint32_t *slot = rft_live_map_slot(t, (uintptr_t)op, true);
-    uint32_t stamp = (t->now - site->cohort_start) >> site->shift;
-    uint32_t base = site->slot_base;
-    if (__builtin_expect((stamp >= RFT_STAMPS) | (base == 0), 0)) {
-        base = rft_cohort_open(t, site);
-        stamp = 0;
+    uint32_t value = slot_now(t, site, (uintptr_t)op);
+    if (__builtin_expect(value == 0, 0)) {
+        rft_cohort_open(t, site);
+        value = slot_now(t, site, (uintptr_t)op);
     }
-    if (__builtin_expect((slot == NULL) | (base == 0), 0)) {
+    if (__builtin_expect((slot == NULL) | (value == 0), 0)) {
         bump(&t->dropped);
         return 0;
     }
     uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
-    atomic_store_explicit(slot, base | stamp, memory_order_relaxed);
+    atomic_store_explicit(slot, value, memory_order_relaxed);
     bump(&site->births);
-    site->last_birth = (uint32_t)((uintptr_t)op >> 4);
     if (__builtin_expect(before != 0, 0)) {
         infer_death(t, op, before);
     }
     return 0;
+}
+
+/* The usual birth, in two parts, with HOT_TAGS known when this is compiled.
+ * Neither calls anything, so that neither needs a stack frame: what is out of the
+ * ordinary jumps to a function that starts anew. Up to the slot of the live map
+ * nothing is done that may not be done twice. */
+static inline __attribute__((always_inline)) int birth_in(struct rft_thread *t, char *op,
+                                                          uintptr_t frame)
+{
+    const struct hot hot = HOT_TAGS;
+    uintptr_t instr;
+    memcpy(&instr, (char *)frame + hot.frame_instr, sizeof instr);
+    void *type;
+    memcpy(&type, op + hot.object_type, sizeof type);
+    const struct rft_way *way = rft_bucket(t->ways, t->mask, instr, type);
+    if (__builtin_expect(!rft_way_is(way, instr, type), 0) && !rft_way_is(++way, instr, type)) {
+        return on_birth_any(op);
+    }
+    struct rft_site *site = way->to;
+    uintptr_t region = ((uintptr_t)op >> 20) + 1;
+    struct rft_leaf_entry *leaf = &t->leaves[region % RFT_LEAF_CACHE];
+    if (__builtin_expect(leaf->region != region, 0)) {
+        return on_birth_any(op);
+    }
+    _Atomic uint32_t *slot = &leaf->leaf[((uintptr_t)op >> 4) % RFT_LEAF_SLOTS];
+    uint32_t value = slot_now(t, site, (uintptr_t)op);
+    if (__builtin_expect(value == 0, 0) ||
+        __builtin_expect(atomic_load_explicit(slot, memory_order_relaxed) != 0, 0)) {
+        return on_birth_any(op);
+    }
+    atomic_store_explicit(slot, value, memory_order_relaxed);
+    bump(&site->births);
+    return 0;
+}
+
+/* The frame is not that of the last birth. */
+static __attribute__((noinline)) int birth_elsewhere(char *op, struct rft_thread *t,
+                                                     uintptr_t frame)
+{
+    rft_chain_resolve(t, frame);
+    frame = t->top;
+    return __builtin_expect(frame != 0, 1) ? birth_in(t, op, frame) : on_birth_any(op);
+}
+
+/* This thread's state, as PyThreadState_GetUnchecked() gives it. */
+static inline __attribute__((always_inline)) char *thread_state(bool direct)
+{
+#ifdef __x86_64__
+    if (direct) {
+        char *tstate;
+        __asm__("movq %%fs:(%1), %0" : "=r"(tstate) : "r"(tracer.py.thread_state_at) : "memory");
+        return tstate;
+    }
+#endif
+    (void)direct;
+    return tracer.py.thread_state();
+}
+
+static inline __attribute__((always_inline)) int on_birth(char *op, bool direct)
+{
+    const struct hot hot = HOT_TAGS;
+    struct rft_thread *t = rft_self;
+    if (__builtin_expect(t == NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
+                         0)) {
+        return on_birth_any(op);
+    }
+    char *tstate = thread_state(direct);
+    if (__builtin_expect(tstate != t->tstate, 0) || __builtin_expect(tstate == NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&tracer.epoch, memory_order_acquire) != t->gate, 0)) {
+        return on_birth_any(op);
+    }
+    int32_t left = atomic_load_explicit(&t->countdown, memory_order_relaxed) - 1;
+    atomic_store_explicit(&t->countdown, left, memory_order_relaxed);
+    if (__builtin_expect(left < 0, 0)) {
+        return on_birth_any(op);
+    }
+    uintptr_t frame;
+    memcpy(&frame, tstate + hot.thread_frame, sizeof frame);
+    if (__builtin_expect(frame != t->top, 0) || __builtin_expect(frame == 0, 0) ||
+        __builtin_expect(!rft_frame_is_tagged_at(frame, hot.frame_owner), 0)) {
+        return birth_elsewhere(op, t, frame);
+    }
+    return birth_in(t, op, frame);
 }
 
 /* --- deaths ----------------------------------------------------------- */
@@ -331,8 +460,8 @@ static __attribute__((noinline)) void count_foreign(struct rft_site *site, unsig
 static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
                                        struct rft_cohort *cohort, uintptr_t op, uint32_t slot)
 {
-    int32_t age =
-        (int32_t)(t->now - cohort->start) - (int32_t)((slot % RFT_STAMPS) << cohort->shift);
+    int32_t age = (int32_t)(t->now - rft_cohort_start(cohort)) -
+                  (int32_t)((slot % RFT_STAMPS) << cohort->shift);
     /* Where the stamps are coarser than 1 ms, the newest object of the site is
      * still known to have died at once if it is the one that dies. */
     if (age <= 0 || (cohort->shift > 0 && site->last_birth == (uint32_t)(op >> 4) &&
@@ -353,22 +482,29 @@ static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t
     rft_grave_dig(&grave);
 }
 
-/* A death in all its variety. bytes: of a site whose objects differ in size;
- * those of the others follow from the count (tick.c). */
+static inline void add_bytes(struct rft_site *site, uint64_t bytes)
+{
+    atomic_store_explicit(&site->dead_bytes,
+                          atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
+}
+
+/* A death in all its variety. bytes: beyond fixed_size, which follows from the
+ * count of the dead (tick.c). */
 static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rft_cohort *cohort,
                                                  uintptr_t op, uint32_t slot, uint64_t bytes)
 {
-    struct rft_site *site = cohort->site;
+    struct rft_site *site = rft_cohort_site(cohort);
     unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
+    rft_site_touch(site);
     if (site->owner == t->identity) {
         if (bucket == 0) {
             bump(&site->at_once);
+            bump(&site->at_once_before_cohort); /* the cohort is told of it below */
         } else {
             count_aged(t, site, bucket);
         }
-        atomic_store_explicit(&site->dead_bytes,
-                              atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
-                              memory_order_relaxed);
+        add_bytes(site, bytes);
     } else {
         count_foreign(site, bucket, bytes);
         if (bucket > 0) {
@@ -376,9 +512,11 @@ static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rf
         }
     }
     rft_cohort_death(t, slot >> RFT_STAMP_BITS, cohort);
-    if ((site->flags & RFT_SITE_FINALIZER) && op != 0) {
-        dig_grave(site, op, slot, bucket,
-                  site->flags & RFT_SITE_VARSIZE ? bytes : site->fixed_size);
+    bool revivable = site->kind == RFT_KIND_GENERATOR
+                         ? op != 0 && !rft_generator_is_over((const char *)op)
+                         : site->flags & RFT_SITE_REVIVABLE;
+    if (revivable && op != 0) {
+        dig_grave(site, op, slot, bucket, bytes + site->fixed_size);
     }
     return 0;
 }
@@ -387,7 +525,7 @@ static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rf
 static void count_unreported_death(struct rft_thread *t, uint32_t slot)
 {
     struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
-    struct rft_site *site = cohort->site;
+    struct rft_site *site = rft_cohort_site(cohort);
     if (!(site->flags & RFT_SITE_ENDED)) {
         count_death(t, cohort, 0, slot, 0);
     }
@@ -400,7 +538,7 @@ static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void
     unsigned long flags;
     memcpy(&flags, (char *)type + tracer.layout.at[RFT_TYPE_FLAGS], sizeof flags);
     if (type == tracer.py.code_type || flags & 1ul << 31) { /* Py_TPFLAGS_TYPE_SUBCLASS */
-        forget(op);
+        forget(op, true);
     }
     if (!rft_grave_close(op)) {
         bump(&t->unseen);
@@ -447,41 +585,46 @@ static __attribute__((noinline)) int death_unseen(struct rft_thread *t, void *op
     return 0;
 }
 
-/* Objects of many sizes, code objects and types, those with __del__, those that
+/* Objects of many sizes, code objects and types, those with a finalizer, those that
  * another thread made, those that did not die at once. */
 static __attribute__((noinline)) int death_in_full(struct rft_thread *t, void *op, uint32_t slot,
                                                    struct rft_cohort *cohort)
 {
-    struct rft_site *site = cohort->site;
+    struct rft_site *site = rft_cohort_site(cohort);
     if (site->flags & RFT_SITE_REMEMBERED) {
-        forget(op);
+        forget(op, true);
     }
     if (site->flags & RFT_SITE_ENDED) {
         return 0;
     }
     uint64_t bytes = 0;
     if (site->flags & RFT_SITE_VARSIZE) {
-        bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
+        bytes = rft_object_extra(op, site->kind, site->item_size);
     }
     return count_death(t, cohort, (uintptr_t)op, slot, bytes);
 }
 
-/* An open cohort of fine stamps, of this thread, born in this very millisecond. */
-static inline bool died_at_once(struct rft_thread *t, struct rft_site *site,
-                                struct rft_cohort *cohort, uint32_t slot)
+/* The usual object that did not die at once: in the thread of its birth, of a site
+ * that had such deaths before, and without more to do. */
+static __attribute__((noinline)) int death_later(struct rft_thread *t, void *op, uint32_t slot,
+                                                 struct rft_cohort *cohort)
 {
-    return (((uintptr_t)site->owner ^ (uintptr_t)t->identity) |
-            ((cohort->start + slot % RFT_STAMPS) ^ t->now) | cohort->shift |
-            atomic_load_explicit(&cohort->span, memory_order_relaxed)) == 0;
-}
-
-static __attribute__((noinline)) int count_bytes(void *op, struct rft_site *site)
-{
-    uint64_t bytes = rft_object_size(op, site->kind, site->fixed_size, site->item_size);
-    atomic_store_explicit(&site->dead_bytes,
-                          atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
-                          memory_order_relaxed);
-    return 0;
+    struct rft_site *site = rft_cohort_site(cohort);
+    struct rft_ages *ages = atomic_load_explicit(&site->ages, memory_order_relaxed);
+    unsigned bucket = bucket_at_death(t, site, cohort, (uintptr_t)op, slot);
+    if (site->owner != t->identity || site->flags & ~RFT_SITE_VARSIZE || ages == NULL ||
+        bucket - 1 >= RFT_AGE_BUCKETS - 1) {
+        return death_in_full(t, op, slot, cohort);
+    }
+    rft_site_touch(site);
+    bump(&ages->deaths[bucket]);
+    bool varsize = site->flags != 0;
+    if (atomic_load_explicit(&cohort->span, memory_order_relaxed) == 0) {
+        bump(&cohort->deaths);
+    } else if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) == 1) {
+        rft_cohort_emptied(t, slot >> RFT_STAMP_BITS, cohort);
+    }
+    return varsize ? rft_count_extra(op, site, slot, bucket) : 0;
 }
 
 /* Budget: 35 instructions for an object of fixed size that dies at once, with
@@ -509,86 +652,12 @@ static __attribute__((noinline)) int on_death(void *op)
     }
     atomic_store_explicit(place, 0, memory_order_relaxed);
     struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
-    struct rft_site *site = cohort->site;
-    if (!died_at_once(t, site, cohort, slot) || site->flags & ~RFT_SITE_VARSIZE) {
-        return death_in_full(t, op, slot, cohort);
+    if (atomic_load_explicit(&cohort->key, memory_order_relaxed) + slot % RFT_STAMPS != t->key) {
+        return death_later(t, op, slot, cohort);
     }
+    struct rft_site *site = rft_cohort_site(cohort);
     bump(&site->at_once);
-    cohort->deaths++;
-    return site->flags == 0 ? 0 : count_bytes(op, site);
-}
-
-/* Any birth, on any CPython. */
-static __attribute__((noinline)) int on_birth_any(void *op)
-{
-    return on_birth(op, HOT_ANY);
-}
-
-/* The usual birth: 80 instructions, with HOT_TAGS known when this is compiled.
- * Whatever is out of the ordinary jumps to on_birth_any(), which starts anew: up
- * to the slot of the live map nothing is done that may not be done twice. The
- * calls in the middle leave only `op` and `t` to be kept in registers. */
-static __attribute__((noinline)) int on_birth_tags(char *op)
-{
-    const struct hot hot = HOT_TAGS;
-    struct rft_thread *t = rft_self;
-    if (__builtin_expect(t == NULL, 0) ||
-        __builtin_expect(atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING,
-                         0)) {
-        return on_birth_any(op);
-    }
-    char *tstate = tracer.py.thread_state();
-    uint32_t epoch = atomic_load_explicit(&tracer.epoch, memory_order_acquire);
-    if (__builtin_expect(((uintptr_t)tstate ^ (uintptr_t)t->tstate) | (epoch ^ t->epoch) | t->muted,
-                         0)) {
-        return on_birth_any(op);
-    }
-    int32_t left = atomic_load_explicit(&t->countdown, memory_order_relaxed) - 1;
-    atomic_store_explicit(&t->countdown, left, memory_order_relaxed);
-    if (__builtin_expect(left < 0, 0)) {
-        return on_birth_any(op);
-    }
-    if (__builtin_expect(tstate == NULL, 0)) {
-        return on_birth_any(op);
-    }
-    uintptr_t frame;
-    memcpy(&frame, tstate + hot.thread_frame, sizeof frame);
-    if (__builtin_expect(frame != t->top, 0) || __builtin_expect(frame == 0, 0) ||
-        __builtin_expect(!rft_frame_is_tagged_at(frame, hot.frame_owner), 0)) {
-        rft_chain_resolve(t, frame);
-        frame = t->top;
-        if (__builtin_expect(frame == 0, 0)) {
-            return on_birth_any(op);
-        }
-    }
-    uintptr_t instr;
-    memcpy(&instr, (char *)frame + hot.frame_instr, sizeof instr);
-    void *type;
-    memcpy(&type, op + hot.object_type, sizeof type);
-    struct rft_site_entry *entry = site_entry(t, instr, type);
-    if (__builtin_expect((entry->parent_and_tag ^ t->parent_and_tag) | (entry->instr ^ instr) |
-                             ((uintptr_t)entry->type ^ (uintptr_t)type),
-                         0)) {
-        return on_birth_any(op);
-    }
-    struct rft_site *site = entry->site;
-    uintptr_t region = ((uintptr_t)op >> 20) + 1;
-    struct rft_leaf_entry *leaf = &t->leaves[region % RFT_LEAF_CACHE];
-    if (__builtin_expect(leaf->region != region, 0)) {
-        return on_birth_any(op);
-    }
-    _Atomic uint32_t *slot = &leaf->leaf[((uintptr_t)op >> 4) % RFT_LEAF_SLOTS];
-    uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
-    uint32_t stamp = (t->now - site->cohort_start) >> site->shift;
-    uint32_t base = site->slot_base;
-    if (__builtin_expect(stamp >= RFT_STAMPS, 0) || __builtin_expect(base == 0, 0) ||
-        __builtin_expect(before != 0, 0)) {
-        return on_birth_any(op);
-    }
-    atomic_store_explicit(slot, base | stamp, memory_order_relaxed);
-    bump(&site->births);
-    site->last_birth = (uint32_t)((uintptr_t)op >> 4);
-    return 0;
+    return cohort->kind == RFT_KIND_FIXED ? 0 : rft_count_extra(op, site, slot, 0);
 }
 
 #ifdef RFT_EMPTY_CALLBACK /* what CPython itself charges for a tracer: bench/ */
@@ -597,13 +666,26 @@ static const bool empty = true;
 static const bool empty = false;
 #endif
 
+/* CPython 3.15 tells who stands in the slot that somebody takes it. A tool that puts us back
+ * a moment later, as it should, would otherwise go unnoticed. */
+static __attribute__((noinline)) int on_other_event(int event)
+{
+    if (event == RFT_EVENT_REMOVED) {
+        rft_slot_removed();
+    }
+    return 0;
+}
+
 int rft_on_event(void *op, int event, void *data)
 {
     (void)data;
     if (event == RFT_EVENT_DESTROY && !empty) {
         return on_death(op);
     }
-    return event == RFT_EVENT_CREATE && !empty ? on_birth_any(op) : 0;
+    if (event == RFT_EVENT_CREATE) {
+        return empty ? 0 : on_birth_any(op);
+    }
+    return on_other_event(event);
 }
 
 int rft_on_event_tags(void *op, int event, void *data)
@@ -612,7 +694,27 @@ int rft_on_event_tags(void *op, int event, void *data)
     if (event == RFT_EVENT_DESTROY && !empty) {
         return on_death(op);
     }
-    return event == RFT_EVENT_CREATE && !empty ? on_birth_tags(op) : 0;
+    if (event == RFT_EVENT_CREATE) {
+        return empty ? 0 : on_birth(op, false);
+    }
+    return on_other_event(event);
+}
+
+static __attribute__((noinline)) int on_birth_direct(char *op)
+{
+    return on_birth(op, true);
+}
+
+int rft_on_event_direct(void *op, int event, void *data)
+{
+    (void)data;
+    if (event == RFT_EVENT_DESTROY && !empty) {
+        return on_death(op);
+    }
+    if (event == RFT_EVENT_CREATE) {
+        return empty ? 0 : on_birth_direct(op);
+    }
+    return on_other_event(event);
 }
 
 rft_callback rft_tracer_callback(void)
@@ -621,27 +723,15 @@ rft_callback rft_tracer_callback(void)
     bool same = any.tags == tags.tags && any.thread_frame == tags.thread_frame &&
                 any.frame_instr == tags.frame_instr && any.frame_owner == tags.frame_owner &&
                 any.object_type == tags.object_type;
-    return same ? rft_on_event_tags : rft_on_event;
+    if (!same) {
+        return rft_on_event;
+    }
+    return tracer.py.thread_state_at != 0 ? rft_on_event_direct : rft_on_event_tags;
 }
 
-/* In the child of a fork: the parent's objects are older than this trace. The
- * caller has made sure that no other thread is in here. */
-void rft_tracer_reset_after_fork(void)
+static void reset_tables(void)
 {
-    struct rft_thread *self = rft_self;
-    for (struct rft_thread *t = tracer.threads, *next; t != NULL; t = next) {
-        next = t->next;
-        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
-        if (t != self) {
-            rft_pages_free(t, sizeof *t);
-        }
-    }
     rft_identities_reset();
-    tracer.threads = tracer.free_threads = NULL;
-    rft_self = NULL;
-    if (self != NULL) {
-        rft_pages_free(self, sizeof *self);
-    }
     tracer.thread_count = tracer.interp_count = tracer.site_count = 0;
     struct rft_buffer *pending[] = {&tracer.strings, &tracer.codes,          &tracer.types,
                                     &tracer.stacks,  &tracer.thread_records, &tracer.interp_records,
@@ -658,4 +748,48 @@ void rft_tracer_reset_after_fork(void)
     rft_interps_reset();
     rft_graves_reset();
     rft_tick_reset();
+    rft_names_reset();
+}
+
+/* In the child of a fork: the parent's objects are older than this trace. The
+ * caller has made sure that no other thread is in here. */
+void rft_tracer_reset_after_fork(void)
+{
+    struct rft_thread *self = rft_self;
+    for (struct rft_thread *t = tracer.threads, *next; t != NULL; t = next) {
+        next = t->next;
+        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
+        rft_nodes_free(t);
+        if (t != self) {
+            rft_pages_free(t, sizeof *t);
+        }
+    }
+    tracer.threads = tracer.free_threads = NULL;
+    rft_self = NULL;
+    if (self != NULL) {
+        rft_pages_free(self, sizeof *self);
+    }
+    reset_tables();
+}
+
+/* For another trace in the same process, after the last one has ended. Threads go on that
+ * know their records (rft_self), so these stay, empty as new ones; new_context() gives
+ * them an identity. The caller has made sure that no other thread is in a callback. */
+void rft_tracer_reset(void)
+{
+    for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
+        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
+        rft_nodes_free(t);
+        struct rft_thread *next = t->next, *next_free = t->next_free;
+        int native_id = t->native_id;
+        memset(t, 0, sizeof *t);
+        t->next = next;
+        t->next_free = next_free;
+        t->native_id = native_id;
+        t->clock_interval = CLOCK_INTERVAL_MIN;
+    }
+    reset_tables();
+    tracer.out_of_memory = NULL;
+    atomic_store(&tracer.gaps, false);
+    rft_addresses_void();
 }

@@ -74,12 +74,30 @@ static unsigned kind_of(const void *type, unsigned long flags, long item_size)
     return item_size > 0 ? RFT_KIND_VARSIZE : RFT_KIND_FIXED;
 }
 
-/* Generators, coroutines and asynchronous generators have an item size but no
- * item count (Include/internal/pycore_interpframe_structs.h, _PyGenObject_HEAD). */
-static bool is_generator(const char *name)
+/* Frames, generators, coroutines and asynchronous generators have an item size but no
+ * item count: what is in its place is a pointer (pycore_interpframe_structs.h, struct _frame
+ * and _PyGenObject_HEAD). */
+static bool has_no_count(const char *name)
 {
     return strcmp(name, "generator") == 0 || strcmp(name, "coroutine") == 0 ||
-           strcmp(name, "async_generator") == 0;
+           strcmp(name, "async_generator") == 0 || strcmp(name, "frame") == 0;
+}
+
+/* CPython's own, whose frame tells whether there is anything left that a finalizer could run.
+ * Extension modules may have types of these names. */
+static bool runs_like_a_generator(const char *name, unsigned long flags)
+{
+    return !(flags & TP_HEAPTYPE) && strcmp(name, "frame") != 0 && has_no_count(name);
+}
+
+/* tp_finalize may save its object: what it calls gets to see it. A __del__ of Python sits there;
+ * in C, a file or socket that was not closed is in the ResourceWarning, a future in what is
+ * told to its loop's exception handler. */
+static uint8_t finalizer_flags(const void *type, unsigned long flags)
+{
+    bool python = (flags & TP_HEAPTYPE) && field(type, tracer.layout.ht_tpname) == NULL;
+    return (uint8_t)(RFT_SITE_REVIVABLE | (python ? RFT_SITE_FINALIZER : 0) |
+                     (flags & TP_HAVE_GC ? 0 : RFT_SITE_UNTRACKED));
 }
 
 /* What lies in front of the object: _PyType_PreHeaderSize (pycore_object.h). */
@@ -143,14 +161,19 @@ static struct rft_type *record_slow(void *type)
     char name[2048];
     size_t length = qualified_name(type, flags, name, sizeof name - 1);
     name[length] = 0;
-    bool generator = is_generator(name);
     long fixed = basic + hidden_size(flags);
     if (record->kind == RFT_KIND_STR) {
         /* str.__sizeof__ does not ask the type: it starts from the struct. */
         fixed = hidden_size(flags);
     }
-    if (generator) {
+    if (has_no_count(name)) {
         record->kind = RFT_KIND_FIXED;
+    }
+    record->site_kind = record->kind;
+    if (runs_like_a_generator(name, flags) && basic > (long)tracer.layout.gen_state) {
+        record->site_kind = RFT_KIND_GENERATOR;
+    } else if (field(type, tracer.layout.tp_finalize) != NULL) {
+        record->site_flags = finalizer_flags(type, flags);
     }
     record->id = ++type_count;
     record->fixed_size = fixed > 0 && fixed < (1l << 31) ? (uint32_t)fixed : 0;
@@ -158,11 +181,10 @@ static struct rft_type *record_slow(void *type)
     if (record->kind == RFT_KIND_INSTANCE) {
         record->item_size = basic < UINT16_MAX ? (uint16_t)basic : 0;
     }
-    /* A Python-level __del__ sits in tp_finalize of a class. */
-    record->finalizer = (flags & TP_HEAPTYPE) && field(type, tracer.layout.ht_tpname) == NULL &&
-                        field(type, tracer.layout.tp_finalize) != NULL;
     tracer.types_n++;
-    rft_buffer_varint(&tracer.types, rft_string_id(name, length));
+    uint32_t name_id = rft_string_id(name, length);
+    rft_names_type(name_id);
+    rft_buffer_varint(&tracer.types, name_id);
     rft_buffer_varint(&tracer.types, record->kind);
     rft_buffer_varint(&tracer.types, record->fixed_size);
     rft_buffer_varint(&tracer.types, record->item_size);
@@ -196,13 +218,14 @@ bool rft_type_forget(void *type)
     return true;
 }
 
-bool rft_type_known(void *type)
+uint32_t rft_type_id(void *type)
 {
     pthread_mutex_lock(&tracer.lock);
     uint64_t *value = rft_hash_get(&types, (uint64_t)(uintptr_t)type);
-    bool known = value != NULL && *value != 0;
+    const struct rft_type *record = value != NULL ? (struct rft_type *)(uintptr_t)*value : NULL;
+    uint32_t id = record != NULL ? record->id : 0;
     pthread_mutex_unlock(&tracer.lock);
-    return known;
+    return id;
 }
 
 void rft_types_reset(void)

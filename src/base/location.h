@@ -1,7 +1,7 @@
 /* Walking a code object's location table (co_linetable, CPython 3.11+;
  * Objects/locations.md in CPython's sources describes it). */
-#ifndef RFT_TRACE_LOCATION_H
-#define RFT_TRACE_LOCATION_H
+#ifndef RFT_BASE_LOCATION_H
+#define RFT_BASE_LOCATION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,9 +14,11 @@ struct rft_location_walk {
 };
 
 struct rft_location_entry {
-    uint32_t end_unit; /* the entry holds for instructions before this code unit */
-    uint32_t line;     /* 0: these instructions have no line */
-    uint32_t column;   /* from 1, 0: not known */
+    uint32_t end_unit;   /* the entry holds for instructions before this code unit */
+    uint32_t line;       /* 0: these instructions have no line */
+    uint32_t column;     /* from 1, 0: not known */
+    uint32_t end_line;   /* 0: not known */
+    uint32_t end_column; /* from 1, the byte behind the last, 0: not known */
 };
 
 void rft_location_begin(struct rft_location_walk *walk, const void *table, size_t size,
