@@ -1,5 +1,7 @@
 #include "layout/layout.h"
 
+#include "layout/derive.h"
+
 #include <string.h>
 
 /* One row per field group, in the order of the headers:
@@ -167,40 +169,6 @@ static const char *check_fields(const struct rft_layout *layout)
     return NULL;
 }
 
-/* Fields that CPython's table does not give, from those that it does. */
-static void derive_fields(struct rft_layout *layout)
-{
-    const uint32_t *at = layout->at;
-    uint32_t name = at[RFT_TYPE_NAME], object = at[RFT_OBJECT_SIZE];
-
-    layout->tp_basicsize = name + 8;
-    layout->tp_itemsize = name + 16;
-    layout->tp_base = name + 232;
-    layout->tp_dict = name + 240;
-    layout->tp_finalize = name + 368;
-    /* PyHeapTypeObject: the type, then the tables of async (4), number (36),
-     * mapping (3), sequence (10) and buffer (2) slots, then ht_name,
-     * ht_slots, ht_qualname, ht_cached_keys, ht_module, _ht_tpname. */
-    uint32_t ht_name = at[RFT_TYPE_SIZE] + (4 + 36 + 3 + 10 + 2) * 8;
-    layout->ht_qualname = ht_name + 16;
-    layout->ht_cached_keys = ht_name + 24;
-    layout->ht_tpname = ht_name + 40;
-
-    layout->list_allocated = object + 8 + 8; /* ob_size, ob_item, allocated */
-    layout->set_mask = object + 16;          /* fill, used, mask, table, hash, finger, smalltable */
-    layout->set_table = object + 24;
-    layout->set_small = object + 48;
-    layout->bytearray_alloc = object + 8;
-    layout->str_ascii_size = object + 24; /* length, hash, state and padding */
-    layout->str_compact_size = layout->str_ascii_size + 16;
-    layout->str_utf8 = layout->str_ascii_size + 8;
-    layout->str_data_any = layout->str_compact_size;
-    /* Free-threaded builds give "interned" a byte of its own. */
-    layout->str_kind_shift = layout->free_threaded ? 8 : 2;
-    layout->code_stacksize = at[RFT_CODE_FIRSTLINE] - 4;
-    layout->code_nlocalsplus = at[RFT_CODE_FIRSTLINE] + 4;
-}
-
 const char *rft_layout_parse(const void *memory, size_t size, struct rft_layout *out)
 {
     const unsigned char *bytes = memory;
@@ -223,11 +191,15 @@ const char *rft_layout_parse(const void *memory, size_t size, struct rft_layout 
         }
         for (size_t i = 0; i < versions[v].count; i++) {
             uint64_t value = word_at(bytes, 24 + 8 * i);
-            out->at[versions[v].fields[i]] = value < RFT_NO_FIELD ? (uint32_t)value : RFT_NO_FIELD;
+            if (value >= RFT_NO_FIELD) {
+                return "its table of offsets makes no sense";
+            }
+            out->at[versions[v].fields[i]] = (uint32_t)value;
         }
         const char *error = check_fields(out);
         if (error == NULL) {
-            derive_fields(out);
+            rft_layout_derive(out);
+            rft_layout_derive_walk(out, versions[v].minor);
             if (out->at[RFT_TYPE_FLAGS] != out->at[RFT_TYPE_NAME] + 144) {
                 error = "its type objects have an unknown shape";
             }

@@ -1,12 +1,14 @@
 /* Where CPython's fields are.
  *
+ * Up to 3.12 they stand in a table of ours (tables.c): rft_layout_table().
  * From 3.13 on every CPython carries a table of its own offsets at the start
  * of _PyRuntime (_Py_DebugOffsets, Include/internal/pycore_debug_offsets.h).
  * rft_layout_parse() reads that table, checks every entry that we use once,
  * and from then on the rest of the code uses rft_layout.at[] freely.
  *
  * To add a CPython version: add its table of fields to layout.c (the order in
- * which its header declares them) and one row to versions[]. A field that no
+ * which its header declares them), one row to versions[], and where the fields lie
+ * that it does not tell to derive_walk() (derive.c). A field that no
  * older version has gets a new name in RFT_FIELDS below. An unknown version is
  * refused by name: offsets are never guessed. */
 #ifndef RFT_LAYOUT_H
@@ -49,7 +51,18 @@
     X(GEN_SIZE) X(GEN_NAME) X(GEN_IFRAME) X(GEN_STATE) \
     X(LLIST_NEXT) X(LLIST_PREV) \
     X(DEBUG_EVAL_BREAKER) X(DEBUG_SUPPORT) X(DEBUG_ENABLED) X(DEBUG_PENDING) \
-    X(DEBUG_PATH) X(DEBUG_PATH_SIZE)
+    X(DEBUG_PATH) X(DEBUG_PATH_SIZE) \
+    /* What no target's own table has: from tables.c up to 3.12, derived from its neighbours \
+     * since. GIL_ fields are relative to struct _gil_runtime_state, CFRAME_ to _PyCFrame. */ \
+    X(RUNTIME_MAIN) X(RUNTIME_GIL) X(RUNTIME_GIL_REQUEST) X(RUNTIME_GC) \
+    X(INTERP_GIL_REQUEST) X(INTERP_FINALIZING) X(INTERP_FINALIZING_FLAG) X(GC_GENERATIONS) \
+    X(GIL_ENABLED) X(GIL_HOLDER) X(GIL_LOCKED) X(GIL_SWITCHES) \
+    X(THREAD_CFRAME) X(CFRAME_FRAME) X(THREAD_DATASTACK_TOP) X(THREAD_STATE) \
+    X(THREAD_EVAL_BREAKER) X(THREAD_EXC_TYPE) X(THREAD_EXC_INFO) X(THREAD_DICT) \
+    X(THREAD_UNIQUE_ID) X(FRAME_FUNCTION) X(FRAME_LASTI) X(FRAME_TRACE) \
+    X(CODE_FLAGS) X(CODE_KWONLY) X(CODE_STACKSIZE) X(CODE_NLOCALSPLUS) X(CODE_FIRSTTRACEABLE) \
+    X(CODE_VERSION) X(CODE_BYTECODE) X(CODE_VARNAMES) X(CODE_CELLVARS) X(CODE_FREEVARS) \
+    X(CODE_NLOCALS)
 /* clang-format on */
 
 #define RFT_FIELD_ENUM(name) RFT_##name,
@@ -73,6 +86,8 @@ struct rft_layout {
     uint32_t str_ascii_size, str_compact_size;
     uint32_t str_kind_shift; /* of the 3-bit kind in the state word */
     uint32_t bytearray_alloc;
+    uint32_t gen_state;                        /* _PyGenObject.gi_frame_state */
+    int gen_cleared;                           /* its value from which on nothing is left to run */
     uint32_t code_stacksize, code_nlocalsplus; /* int fields around co_firstlineno */
 };
 
@@ -82,5 +97,12 @@ struct rft_layout {
  * then undefined. Nothing in the table is trusted: each field that is used
  * must lie inside of its structure and be aligned. */
 const char *rft_layout_parse(const void *bytes, size_t size, struct rft_layout *out);
+
+/* The layout of a version whose runtime has no table, 3.8 to 3.12.
+ * minor: 8 to 12.
+ * trace_refs: built --with-trace-refs, where each object begins with two more
+ * pointers. Debug builds differ in nothing else that is used here.
+ * False: another version; *out is then undefined. */
+bool rft_layout_table(unsigned minor, bool trace_refs, struct rft_layout *out);
 
 #endif

@@ -36,7 +36,7 @@ static size_t make_trace(const unsigned char *bytes, size_t size, unsigned char 
         unsigned char *chunk = to + used;
         memset(chunk, 0, RFT_CHUNK_HEADER_SIZE);
         put32(chunk, RFT_CHUNK_MARK);
-        chunk[4] = bytes[0] & 15;
+        chunk[4] = bytes[0] & 31;
         sequence += bytes[0] >> 7; /* sometimes a chunk is missing */
         put32(chunk + 8, (uint32_t)length);
         put32(chunk + 12, sequence++);

@@ -85,6 +85,40 @@ static struct rft_error *take_census(void *data, const struct rft_trace *trace,
     return NULL;
 }
 
+static void touch_path(const struct rft_trace *trace, const struct rft_trace_path *path)
+{
+    for (uint32_t i = 0; i < path->count; i++) {
+        const struct rft_trace_step *step = &path->steps[i];
+        seen += step->kind + step->index + rft_trace_type(trace, step->type)->name;
+        touch(rft_trace_string(trace, step->label));
+        touch(rft_trace_string(trace, step->detail));
+    }
+}
+
+static void walk_heap(const struct rft_trace *trace, size_t heap)
+{
+    size_t count;
+    const struct rft_trace_holders *holders = rft_trace_heap_holders(trace, heap, &count);
+    for (size_t i = 0; i < count; i++) {
+        seen += rft_trace_site(trace, holders[i].site)->type;
+        for (uint32_t k = 0; k < holders[i].pattern_count; k++)
+            touch_path(trace, &holders[i].patterns[k].path);
+    }
+    const struct rft_trace_refcounts *refcounts = rft_trace_heap_refcounts(trace, heap, &count);
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < refcounts[i].pair_count; k++)
+            seen += (uint64_t)refcounts[i].pairs[k].surplus;
+    const struct rft_trace_garbage *garbage = rft_trace_heap_garbage(trace, heap, &count);
+    for (size_t i = 0; i < count; i++)
+        seen += rft_trace_site(trace, garbage[i].site)->type + garbage[i].objects;
+    const struct rft_trace_cycle *cycles = rft_trace_heap_cycles(trace, heap, &count);
+    for (size_t i = 0; i < count; i++)
+        touch_path(trace, &cycles[i].path);
+    const struct rft_trace_retainer *retainers = rft_trace_heap_retainers(trace, heap, &count);
+    for (size_t i = 0; i < count; i++)
+        touch_path(trace, &retainers[i].path);
+}
+
 static void walk(const struct rft_trace *trace)
 {
     for (uint32_t id = 0; id <= rft_trace_string_count(trace); id++)
@@ -108,6 +142,16 @@ static void walk(const struct rft_trace *trace)
     const struct rft_trace_mark *marks = rft_trace_marks(trace, &count);
     for (size_t i = 0; i < count; i++)
         touch(marks[i].label);
+    const struct rft_trace_names_look *names = rft_trace_names_looks(trace, &count);
+    for (size_t i = 0; i < count; i++) {
+        for (uint32_t k = 0; k < names[i].count; k++)
+            rft_trace_site(trace, names[i].names[k].site);
+    }
+    const struct rft_trace_heap *heaps = rft_trace_heaps(trace, &count);
+    for (size_t i = 0, looks = count; i < looks; i++) {
+        touch(heaps[i].label);
+        walk_heap(trace, i);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -33,7 +33,26 @@ def table():
     return trace
 
 
+def heap():
+    trace = rft.Trace()
+    site = trace.site(FRAMES, "__main__.Node")
+    trace.tick(100, {site: rft.births(50)})
+    for at in (150, 200):
+        path = [rft.root(rft.ROOT_MODULE, "app"), rft.edge(rft.ATTRIBUTE, "module", "cache"),
+                rft.edge(rft.DICT_VALUE, "dict", "key"), rft.edge(rft.LEFT_OUT, None, index=9),
+                rft.edge(rft.ITEM, "list", index=17)]
+        local = [rft.root(rft.ROOT_LOCAL, "rows", "main in thread MainThread")]
+        trace.heap(at, label="half", garbage=(2, 96), collector=(12, 2))
+        trace.holders(at, {site: (50, 2400, 50, 2, [(30, path), (18, local)])})
+        trace.refcounts(at, {site: {-1: 1, 0: 40, 1: 9}})
+        trace.garbage(at, {site: (2, 96)}, [(site, 1, 2, [rft.edge(rft.ATTRIBUTE, "__main__.Node", "me")])])
+        trace.retainers(at, [(site, "__main__.Node", 48, 2400, 51, path)])
+    trace.end(260)
+    return trace
+
+
 (folder / "everything").write_bytes(everything().bytes() + b"\0")
 (folder / "as-it-is").write_bytes(everything().bytes() + b"\1")
+(folder / "heap").write_bytes(heap().bytes() + b"\0")
 (folder / "table").write_bytes(table().bytes() + b"\0")
 (folder / "header").write_bytes(rft.Trace().header + b"\0")
