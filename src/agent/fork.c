@@ -25,6 +25,7 @@ static void after_fork_in_child(void)
 {
     pthread_mutex_init(&tracer.lock, NULL);
     rft_record_after_fork();
+    rft_survey_after_fork();
     rft_leave_set_pid();
     int tracing = RFT_TRACING;
     if (atomic_compare_exchange_strong(&tracer.state, &tracing,
@@ -32,7 +33,7 @@ static void after_fork_in_child(void)
         rft_ticker_after_fork(true);
     }
     if (!rft_config.children) {
-        rft_slot_release();
+        rft_slot_end();
     }
 }
 
@@ -48,9 +49,11 @@ void rft_fork_in_child(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     rft_tracer_reset_after_fork();
+    rft_windows_reset();
     tracer.start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     rft_config.main_process = false;
-    atomic_fetch_add(&tracer.epoch, 1);
+    rft_addresses_void();
+    rft_collector_begin(tracer.py.thread_state());
     if (rft_record_begin(true)) {
         atomic_store(&tracer.state, RFT_TRACING);
     } else {

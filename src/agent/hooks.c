@@ -31,6 +31,7 @@ static struct {
     void (*decref)(void *);
     void (*incref)(void *);
     long (*collect)(void);
+    unsigned (*clear_type_cache)(void);
     void *none;
 } py;
 
@@ -59,7 +60,10 @@ void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
     if (t == NULL) {
         return;
     }
-    rft_slot_check(rft_now_ms(), true); /* a gap that began after the ticker's last look */
+    rft_slot_check(true); /* a gap that began after the ticker's last look */
+    if (kind == RFT_CENSUS_OS_EXIT && rft_config.holders > 0) {
+        rft_survey(RFT_HEAP_EXIT, "", rft_config.holders);
+    }
     if (tracer.py.thread_state() != NULL) {
         rft_record_census(t, kind, 0);
     } else {
@@ -71,7 +75,7 @@ void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason)
     if (reason != RFT_END_EXEC) {
         int tracing = RFT_TRACING;
         atomic_compare_exchange_strong(&tracer.state, &tracing, RFT_STOPPED);
-        rft_slot_release();
+        rft_slot_end();
     }
 }
 
@@ -84,10 +88,11 @@ static bool has_other_threads(const char *tstate)
 }
 
 /* Collects cyclic garbage, so that the census shows what is held, not what
- * waits. Finalizers run, as they would a moment later in the interpreter's own
- * end, with one difference: there, a __del__ that waits for a daemon thread
- * gets an exception (3.13+), here it would wait for ever. So not when such
- * threads and objects with a __del__ are both there. */
+ * waits, and empties the interpreter's cache of attribute look-ups, which holds up
+ * to 4,096 strings that the program has let go of (Objects/typeobject.c). Finalizers run, as they
+ * would a moment later in the interpreter's own end, with one difference: there, a __del__ that
+ * waits for a daemon thread gets an exception (3.13+), here it would wait for ever. So not when
+ * such threads and objects with a __del__ are both there. */
 static void collect(const char *tstate)
 {
     if (has_other_threads(tstate) && rft_sites_any_finalizer()) {
@@ -96,6 +101,7 @@ static void collect(const char *tstate)
     }
     rft_record_mark(RFT_MARK_COLLECTION); /* the analysis tells what only it freed */
     py.collect();
+    py.clear_type_cache();
 }
 
 static void *on_exit_of_interpreter(void *self, void *arguments)
@@ -108,6 +114,10 @@ static void *on_exit_of_interpreter(void *self, void *arguments)
     }
     struct rft_thread *t = atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
     if (t != NULL && tstate != NULL) {
+        /* Before the collection, which would take away the garbage. */
+        if (rft_config.holders > 0) {
+            rft_survey(RFT_HEAP_EXIT, "", rft_config.holders);
+        }
         if (rft_config.collect) {
             collect(tstate);
         }
@@ -230,26 +240,33 @@ static void renew_hook(void)
     }
 }
 
-static void start(void)
+/* NULL, or why not. */
+static const char *start(void)
 {
     struct rft_thread *t;
     rft_tracer_set_clock();
     if (!rft_record_begin(false) || (t = rft_thread_record()) == NULL) {
         atomic_store(&tracer.state, RFT_STOPPED);
-        return;
+        return "its file can't be created, or there is no memory";
     }
     tracer.on_clock = rft_ticker_on_clock;
     tracer.on_fork = rft_fork_in_child;
     tracer.on_thread = rft_watch_thread_end;
     atomic_store(&tracer.state, RFT_TRACING);
-    if (!rft_slot_take()) {
+    rft_collector_begin(tracer.py.thread_state());
+    rft_names_held_begin(tracer.py.thread_state());
+    if (!rft_slot_begin()) {
         py.clear_error();
         atomic_store(&tracer.state, RFT_STOPPED);
-        rft_say("cannot trace: CPython refused the tracer");
-        return;
+        return "CPython refused the tracer";
     }
-    rft_fork_prepare_handlers();
+    static bool prepared_fork;
+    if (!prepared_fork) {
+        prepared_fork = true;
+        rft_fork_prepare_handlers();
+    }
     rft_ticker_start();
+    return NULL;
 }
 
 static void start_or_register(const char *event, void *tstate)
@@ -258,7 +275,10 @@ static void start_or_register(const char *event, void *tstate)
     void *exception = py.get_exception();
     if (!atomic_exchange(&starting, true)) {
         renew_hook();
-        start();
+        const char *error = start();
+        if (error != NULL) {
+            rft_say("not traced: %s", error);
+        }
     }
     struct rft_thread *t = atomic_load(&tracer.state) == RFT_TRACING ? rft_thread_record() : NULL;
     void *interpreter = interpreter_of(tstate);
@@ -278,6 +298,28 @@ static void start_or_register(const char *event, void *tstate)
     }
 }
 
+const char *rft_start_now(bool add_hook)
+{
+    if (add_hook && py.add_audit_hook(on_audit, NULL) != 0) {
+        py.clear_error(); /* another tool's hook refused ours: interpreters end unnoticed */
+    }
+    atomic_store(&starting, true);
+    const char *error = start();
+    char *tstate = tracer.py.thread_state();
+    if (error == NULL && tstate != NULL) {
+        start_or_register("import", tstate);
+    }
+    return error;
+}
+
+void rft_collect_before_census(void)
+{
+    char *tstate = tracer.py.thread_state();
+    if (tstate != NULL) {
+        collect(tstate);
+    }
+}
+
 static int on_audit(const char *event, void *arguments, void *data)
 {
     (void)arguments;
@@ -294,7 +336,7 @@ static int on_audit(const char *event, void *arguments, void *data)
         /* Its address may be another interpreter's soon. */
         forget(interpreter_of(tstate));
         last_registered = NULL;
-        atomic_fetch_add(&tracer.epoch, 1);
+        rft_addresses_void();
         return 0;
     }
     if (last_registered == interpreter_of(tstate)) {
@@ -309,7 +351,7 @@ static int on_audit(const char *event, void *arguments, void *data)
     return 0;
 }
 
-bool rft_hooks_install(void)
+bool rft_hooks_find(void)
 {
     static const struct {
         void *place;
@@ -325,6 +367,7 @@ bool rft_hooks_install(void)
         {&py.decref, "Py_DecRef"},
         {&py.incref, "Py_IncRef"},
         {&py.collect, "PyGC_Collect"},
+        {&py.clear_type_cache, "PyType_ClearCache"},
         {&py.none, "_Py_NoneStruct"},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
@@ -334,5 +377,10 @@ bool rft_hooks_install(void)
         }
         memcpy(functions[i].place, &symbol, sizeof symbol);
     }
+    return true;
+}
+
+bool rft_hooks_install(void)
+{
     return add_early_hook();
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "tracer/share.h"
 
 void *rft_symbol(const char *name)
 {
@@ -34,6 +35,8 @@ static void read_config(void)
     copy_variable("REFTRACER_STATUS", rft_config.status, sizeof rft_config.status);
     rft_config.children = flag_variable("REFTRACER_CHILDREN");
     rft_config.collect = flag_variable("REFTRACER_GC");
+    const char *holders = getenv("REFTRACER_HOLDERS");
+    rft_config.holders = holders != NULL ? (uint32_t)rft_decimal(holders) : 0;
     const char *main_pid = getenv("REFTRACER_MAIN_PID");
     rft_config.main_process = main_pid != NULL && atol(main_pid) == (long)getpid();
 }
@@ -41,8 +44,8 @@ static void read_config(void)
 /* Programs that this one starts are not to be traced. */
 static void leave_environment(void)
 {
-    const char *ours[] = {"REFTRACER_OUTPUT", "REFTRACER_STATUS", "REFTRACER_CHILDREN",
-                          "REFTRACER_GC", "REFTRACER_MAIN_PID"};
+    const char *ours[] = {"REFTRACER_OUTPUT", "REFTRACER_STATUS",  "REFTRACER_CHILDREN",
+                          "REFTRACER_GC",     "REFTRACER_HOLDERS", "REFTRACER_MAIN_PID"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         unsetenv(ours[i]);
     }
@@ -73,14 +76,6 @@ static void refuse(const char *reason)
     }
 }
 
-/* Releases that do not report every death: gh-130382 (fixed in 3.13.3) and
- * gh-156371 (fixed in 3.14.8 and 3.15.1). */
-static bool loses_deaths(uint32_t version)
-{
-    return version < 0x030D03F0 || (version >= 0x030E0000 && version < 0x030E08F0) ||
-           (version >= 0x030F0000 && version < 0x030F01F0);
-}
-
 /* See chain.c. Debug builds keep another flag in the same byte. */
 static bool frames_can_be_tagged(void)
 {
@@ -88,6 +83,39 @@ static bool frames_can_be_tagged(void)
     return l->version >= 0x030E05F0 && !l->free_threaded &&
            rft_symbol("_Py_INCREF_IncRefTotal") == NULL &&
            l->at[RFT_FRAME_LOCALS] == l->at[RFT_FRAME_OWNER] + 6;
+}
+
+/* Where PyThreadState_GetUnchecked() reads the thread state, relative to the thread
+ * pointer: the tracer then reads it there itself, which saves each birth a call. Only
+ * if the function is the usual few instructions, byte for byte: [endbr64;] and either
+ * mov %fs:OFFSET,%rax or mov OFFSET(%rip),%rax; mov %fs:(%rax),%rax; then ret. 0: it is
+ * something else (a libpython that asks __tls_get_addr, another processor). */
+static intptr_t thread_state_at(void *(*function)(void))
+{
+    intptr_t at = 0;
+#ifdef __x86_64__
+    static const unsigned char endbr64[] = {0xF3, 0x0F, 0x1E, 0xFA};
+    static const unsigned char absolute[] = {0x64, 0x48, 0x8B, 0x04, 0x25};
+    static const unsigned char relative[] = {0x48, 0x8B, 0x05};
+    static const unsigned char through[] = {0x64, 0x48, 0x8B, 0x00};
+    const unsigned char *code;
+    memcpy(&code, &function, sizeof code);
+    if (memcmp(code, endbr64, sizeof endbr64) == 0) {
+        code += sizeof endbr64;
+    }
+    int32_t offset;
+    if (memcmp(code, absolute, sizeof absolute) == 0 && code[9] == 0xC3) {
+        memcpy(&offset, code + 5, sizeof offset);
+        at = offset;
+    } else if (memcmp(code, relative, sizeof relative) == 0 &&
+               memcmp(code + 7, through, sizeof through) == 0 && code[11] == 0xC3) {
+        memcpy(&offset, code + 3, sizeof offset);
+        memcpy(&at, code + 7 + offset, sizeof at);
+    }
+#else
+    (void)function;
+#endif
+    return at;
 }
 
 static const char *find_cpython(void)
@@ -112,6 +140,7 @@ static const char *find_cpython(void)
         }
         memcpy(symbols[i].place, &symbol, sizeof symbol);
     }
+    tracer.py.thread_state_at = thread_state_at(tracer.py.thread_state);
     void *visit = rft_symbol("PyUnstable_GC_VisitObjects");
     memcpy(&tracer.py.visit_gc_objects, &visit, sizeof visit);
     return rft_layout_parse(tracer.py.runtime, 1024, &tracer.layout);
@@ -124,6 +153,25 @@ void rft_tracer_set_clock(void)
     tracer.start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+const char *rft_prepare(void)
+{
+    if (rft_symbol("Py_IsInitialized") == NULL) {
+        return "no CPython runs in this process";
+    }
+    void *set_tracer = rft_symbol("PyRefTracer_SetTracer");
+    if (set_tracer == NULL) {
+        return "it has no reference tracer; CPython 3.13 or newer is needed";
+    }
+    memcpy(&tracer.py.set_tracer, &set_tracer, sizeof set_tracer);
+    const char *error = find_cpython();
+    if (error != NULL) {
+        return error;
+    }
+    tracer.loses_deaths = rft_slot_lost_deaths(tracer.layout.version) != NULL;
+    tracer.frame_tags = frames_can_be_tagged();
+    return rft_hooks_find() ? NULL : "it does not export what a tracer needs";
+}
+
 static __attribute__((constructor)) void at_library_start(void)
 {
     if (getenv("REFTRACER_OUTPUT") == NULL || rft_symbol("Py_IsInitialized") == NULL) {
@@ -133,19 +181,11 @@ static __attribute__((constructor)) void at_library_start(void)
     if (!rft_config.children) {
         leave_environment();
     }
-    void *set_tracer = rft_symbol("PyRefTracer_SetTracer");
-    if (set_tracer == NULL) {
-        refuse("it has no reference tracer; CPython 3.13 or newer is needed");
-        return;
-    }
-    memcpy(&tracer.py.set_tracer, &set_tracer, sizeof set_tracer);
-    const char *error = find_cpython();
+    const char *error = rft_prepare();
     if (error != NULL) {
         refuse(error);
         return;
     }
-    tracer.loses_deaths = loses_deaths(tracer.layout.version);
-    tracer.frame_tags = frames_can_be_tagged();
     rft_leave_set_pid();
     rft_tracer_set_clock();
     if (!rft_hooks_install()) {

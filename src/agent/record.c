@@ -14,6 +14,10 @@
  * double the interval. A kill loses at most one interval, so it is bounded;
  * only a file that is large already goes further. */
 enum { TICK_MS = 100, TICK_MAX_MS = 2000, TICK_MAX_LARGE_MS = 60000 };
+
+/* The first tick comes sooner: a program that crashes at its start leaves more than its
+ * name. What that tick costs delays the second one, like any. */
+enum { FIRST_TICK_MS = 20 };
 enum { TICK_BUDGET = 2 << 20, TICK_LARGE = 64 << 20 };
 /* Collecting a tick may take at most 1/50 of the time between ticks: so the next one
  * waits 50 times as long as this one took. Processor time, of this tick alone: one
@@ -183,7 +187,7 @@ bool rft_record_begin(bool forked)
     record.wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     record.tick_bytes = 0;
     record.base = TICK_MS;
-    atomic_store(&record.interval, TICK_MS);
+    atomic_store(&record.interval, FIRST_TICK_MS);
     atomic_store(&record.last_tick, 0);
     bool open = forked || open_file();
     pthread_mutex_unlock(&record.lock);
@@ -219,17 +223,17 @@ static uint32_t processor_ms(void)
     return (uint32_t)((uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000);
 }
 
-static void write_tick(void);
+static void write_tick(bool all);
 
-/* A tick, and a name for the moment. */
+/* A tick, and a name for the moment, which cohorts are separated by. */
 void rft_record_mark(const char *label)
 {
     struct rft_buffer mark = {0};
-    rft_buffer_varint(&mark, rft_now_ms());
+    rft_buffer_varint(&mark, rft_mark());
     text(&mark, label);
     pthread_mutex_lock(&record.lock);
     if (open_file()) {
-        write_tick();
+        write_tick(true);
         chunk(RFT_CHUNK_MARK_LABEL, mark.bytes, mark.length);
     }
     pthread_mutex_unlock(&record.lock);
@@ -237,12 +241,12 @@ void rft_record_mark(const char *label)
 }
 
 /* Holds record.lock. */
-static void write_tick(void)
+static void write_tick(bool all)
 {
     static struct rft_definitions definitions;
     struct rft_buffer tick = {0};
     uint32_t spent = processor_ms();
-    if (!rft_tick_collect(rft_now_ms(), &definitions, &tick)) {
+    if (!rft_tick_collect(rft_now_ms(), all, &definitions, &tick)) {
         rft_stop_for_memory("a tick");
     }
     if (tracer.out_of_memory != NULL) {
@@ -257,6 +261,10 @@ static void write_tick(void)
     rft_buffer_clear(&definitions.losses);
     uint64_t definitions_end = record.writer.size;
     chunk(RFT_CHUNK_TICK, tick.bytes, tick.length);
+    rft_buffer_clear(&tick);
+    if (rft_names_held_look(rft_now_ms(), all, &tick)) {
+        chunk(RFT_CHUNK_NAMES, tick.bytes, tick.length);
+    }
     rft_pages_free(tick.bytes, tick.capacity);
 
     record.tick_bytes += record.writer.size - definitions_end;
@@ -279,29 +287,63 @@ void rft_record_tick(uint32_t now, bool only_if_due)
     }
     pthread_mutex_lock(&record.lock);
     if ((!only_if_due || rft_record_due(now)) && open_file()) {
-        write_tick();
+        write_tick(!only_if_due);
     }
     pthread_mutex_unlock(&record.lock);
 }
 
-void rft_record_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp)
+struct count {
+    struct rft_thread *t;
+    enum rft_census_kind kind;
+    uint32_t interp;
+    struct rft_revived revived;
+};
+
+/* The census, and the last tick before it: of one moment, so that births less deaths are
+ * the survivors. */
+static void write_census(void *argument)
 {
+    struct count *count = argument;
     struct rft_buffer revived = {0}, census = {0};
     pthread_mutex_lock(&record.lock);
     if (open_file()) {
-        rft_census(t, kind, interp, &revived, &census);
-        write_tick();
+        rft_census(count->t, count->kind, count->interp, &count->revived, &revived, &census);
+        write_tick(true);
         chunk(RFT_CHUNK_TICK, revived.bytes, revived.length);
         if (!census.failed) {
             chunk(RFT_CHUNK_CENSUS, census.bytes, census.length);
         }
-        if (kind == RFT_CENSUS_INTERPRETER_END) {
+        if (count->kind == RFT_CENSUS_INTERPRETER_END) {
             rft_sites_settle();
         }
     }
     pthread_mutex_unlock(&record.lock);
     rft_pages_free(revived.bytes, revived.capacity);
     rft_pages_free(census.bytes, census.capacity);
+}
+
+/* payloads: of the chunks from `first` on. What they name is written before them. */
+void rft_record_chunks(uint8_t first, const struct rft_buffer *payloads, unsigned count)
+{
+    pthread_mutex_lock(&record.lock);
+    if (open_file()) {
+        write_tick(true);
+        for (unsigned i = 0; i < count; i++) {
+            if (!payloads[i].failed && payloads[i].length <= RFT_CHUNK_MAX) {
+                chunk((uint8_t)(first + i), payloads[i].bytes, payloads[i].length);
+            }
+        }
+    }
+    pthread_mutex_unlock(&record.lock);
+}
+
+/* No lock may be held: what stops other threads waits for those that wait for a lock. */
+void rft_record_census(struct rft_thread *t, enum rft_census_kind kind, uint32_t interp)
+{
+    struct count count = {.t = t, .kind = kind, .interp = interp};
+    rft_revived_find(t, interp, &count.revived);
+    rft_alone(write_census, &count);
+    rft_revived_free(&count.revived);
 }
 
 void rft_record_end(enum rft_end_reason reason)
@@ -324,6 +366,14 @@ void rft_record_end(enum rft_end_reason reason)
         }
     }
     pthread_mutex_unlock(&record.lock);
+}
+
+const char *rft_record_path(void)
+{
+    pthread_mutex_lock(&record.lock);
+    bool open = record.begun && !record.ended;
+    pthread_mutex_unlock(&record.lock);
+    return open ? record.writer.path : NULL; /* stays what it is as long as the trace runs */
 }
 
 void rft_record_lock(void)

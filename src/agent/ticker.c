@@ -22,12 +22,13 @@ enum { DEFINITIONS_BULK = 8 << 20 };
 enum { LOOK_MS = 10, LOOK_IDLE_MS = 100, RESTART_MS = 50, STACK = 128 * 1024 };
 
 static struct {
+    pthread_mutex_t lock; /* of a start or stop; nothing else is waited for under it */
     _Atomic bool running;
     _Atomic uint32_t stop;       /* a futex */
     _Atomic uint32_t restart_at; /* ms; 0: not to be restarted */
     pthread_t thread;
     _Atomic bool failed; /* no thread could be made */
-} ticker;
+} ticker = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Makes each thread read the clock at its next event. Returns whether anything
  * has happened since the last look. */
@@ -54,13 +55,26 @@ static void sleep_ms(uint32_t ms)
     syscall(SYS_futex, &ticker.stop, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0);
 }
 
+/* With --holders, the time that the collector takes may have to be sampled meanwhile. */
+static void wait_ms(uint32_t ms)
+{
+    if (!rft_collector_is_sampled()) {
+        sleep_ms(ms);
+        return;
+    }
+    for (uint32_t i = 0; i < ms && atomic_load(&ticker.stop) == 0; i++) {
+        sleep_ms(1);
+        rft_collector_sample();
+    }
+}
+
 static void *run(void *unused)
 {
     (void)unused;
     prctl(PR_SET_NAME, "reftracer");
     uint32_t events = 0, pause = LOOK_MS;
     while (atomic_load(&ticker.stop) == 0) {
-        sleep_ms(pause);
+        wait_ms(pause);
         if (atomic_load(&ticker.stop) != 0 || atomic_load(&tracer.state) != RFT_TRACING) {
             break;
         }
@@ -68,7 +82,7 @@ static void *run(void *unused)
         bool bulk, active = look_at_threads(&events, &bulk);
         /* An idle program is looked at less often, down to the tick. */
         pause = active ? LOOK_MS : pause * 2 < LOOK_IDLE_MS ? pause * 2 : LOOK_IDLE_MS;
-        rft_slot_check(now, false);
+        rft_slot_check(false);
         if (bulk || rft_record_due(now)) {
             rft_record_tick(now, !bulk);
         }
@@ -78,7 +92,9 @@ static void *run(void *unused)
 
 void rft_ticker_start(void)
 {
+    pthread_mutex_lock(&ticker.lock);
     if (atomic_exchange(&ticker.running, true)) {
+        pthread_mutex_unlock(&ticker.lock);
         return;
     }
     atomic_store(&ticker.stop, 0);
@@ -95,21 +111,26 @@ void rft_ticker_start(void)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    pthread_mutex_unlock(&ticker.lock);
 }
 
 void rft_ticker_stop(void)
 {
-    if (!atomic_load(&ticker.running)) {
-        return;
+    pthread_mutex_lock(&ticker.lock);
+    if (atomic_load(&ticker.running)) {
+        atomic_store(&ticker.stop, 1);
+        syscall(SYS_futex, &ticker.stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        pthread_join(ticker.thread, NULL);
+        atomic_store(&ticker.running, false);
     }
-    atomic_store(&ticker.stop, 1);
-    syscall(SYS_futex, &ticker.stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    pthread_join(ticker.thread, NULL);
-    atomic_store(&ticker.running, false);
+    pthread_mutex_unlock(&ticker.lock);
 }
 
 void rft_ticker_after_fork(bool child)
 {
+    if (child) {
+        pthread_mutex_init(&ticker.lock, NULL);
+    }
     atomic_store(&ticker.running, false);
     atomic_store(&ticker.failed, false);
     uint32_t now = child ? 0 : rft_now_ms();
@@ -124,7 +145,7 @@ void rft_ticker_on_clock(uint32_t now)
         rft_ticker_start();
     }
     if (__builtin_expect(!atomic_load_explicit(&ticker.running, memory_order_relaxed), 0)) {
-        rft_slot_check(now, false);
+        rft_slot_check(false);
         rft_record_tick(now, true);
     }
 }

@@ -4,6 +4,67 @@
 
 #include "analyze/store.h"
 
+/* --- processes ------------------------------------------------------------------------- */
+
+struct start {
+    uint64_t ns;
+    bool forked;
+    uint32_t process;
+};
+
+/* A fork may have its parent's start. Without a start there is no telling: last. */
+static int by_start(const void *a, const void *b)
+{
+    const struct start *x = a, *y = b;
+    if (x->ns != y->ns)
+        return x->ns - 1 < y->ns - 1 ? -1 : 1;
+    if (x->forked != y->forked)
+        return x->forked ? 1 : -1;
+    return (x->process > y->process) - (x->process < y->process);
+}
+
+/* Files come in any order; the process that started first is the one to name. */
+static bool order_processes(struct rft_model_store *store)
+{
+    size_t count = store->processes.count;
+    struct start *starts = malloc((count + 1) * sizeof(*starts));
+    uint32_t *places = malloc((count + 1) * sizeof(*places));
+    struct rft_process *processes = malloc((count + 1) * sizeof(*processes));
+    struct rft_curve *curves = malloc((count + 1) * sizeof(*curves));
+    bool there = starts && places && processes && curves;
+    for (size_t i = 0; there && i < count; i++) {
+        const struct rft_process *process = &store->processes.items[i];
+        starts[i] = (struct start){process->start_ns, process->forked, (uint32_t)i};
+    }
+    if (there) {
+        qsort(starts, count, sizeof(*starts), by_start);
+        for (size_t i = 0; i < count; i++) {
+            places[starts[i].process] = (uint32_t)i;
+            processes[i] = store->processes.items[starts[i].process];
+            curves[i] = store->process_curves.items[starts[i].process];
+        }
+        memcpy(store->processes.items, processes, count * sizeof(*processes));
+        memcpy(store->process_curves.items, curves, count * sizeof(*curves));
+        for (size_t i = 0; i < store->parts.count; i++)
+            store->parts.items[i].process = places[store->parts.items[i].process];
+        for (size_t i = 0; i < store->threads.count; i++)
+            store->threads.items[i].process = places[store->threads.items[i].process];
+        for (size_t i = 0; i < store->losses.count; i++)
+            store->losses.items[i].process = places[store->losses.items[i].process];
+        for (size_t i = 0; i < store->marks.count; i++)
+            store->marks.items[i].process = places[store->marks.items[i].process];
+        for (size_t i = 0; i < store->heaps.count; i++)
+            store->heaps.items[i].process = places[store->heaps.items[i].process];
+        for (size_t i = 0; i < store->retainers.count; i++)
+            store->retainers.items[i].process = places[store->retainers.items[i].process];
+    }
+    free(starts);
+    free(places);
+    free(processes);
+    free(curves);
+    return there;
+}
+
 /* --- time ------------------------------------------------------------------------------ */
 
 /* Time 0 is the earliest start of a process. A process without a start (its
@@ -31,6 +92,9 @@ static void place_in_time(struct rft_model *model)
     for (size_t i = 0; i < store->losses.count; i++)
         store->losses.items[i].time_ms +=
             store->processes.items[store->losses.items[i].process].offset_ms;
+    for (size_t i = 0; i < store->heaps.count; i++)
+        store->heaps.items[i].time_ms +=
+            store->processes.items[store->heaps.items[i].process].offset_ms;
 }
 
 static uint64_t from_wall(const struct rft_model *model, uint64_t wall_ms)
@@ -58,6 +122,16 @@ static void place_threads_in_time(struct rft_model *model)
 
 /* --- the timeline ------------------------------------------------------------------------- */
 
+/* What lives at the end of a process goes with it. It is no death, and the last
+ * process's end is the end of the picture. */
+static bool add_process_end(const struct rft_model *model, const struct rft_process *process,
+                            uint64_t births, uint64_t deaths, rft_curve_points *to)
+{
+    uint64_t end_ms = process->offset_ms + process->duration_ms;
+    struct rft_curve_point end = {end_ms, 0, (int64_t)(births - deaths)};
+    return end_ms >= model->duration_ms || end.deaths <= 0 || rft_vec_push(to, end);
+}
+
 static struct rft_error *build_timeline(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
@@ -66,11 +140,7 @@ static struct rft_error *build_timeline(struct rft_model *model)
         const struct rft_process *process = &store->processes.items[i];
         if (!rft_curve_points_of(&store->process_curves.items[i], process->offset_ms, &points))
             goto no_memory;
-        /* What lives at the end of a process goes with it. It is no death, and the
-         * last process's end is the end of the picture. */
-        uint64_t end_ms = process->offset_ms + process->duration_ms;
-        struct rft_curve_point end = {end_ms, 0, (int64_t)(process->births - process->deaths)};
-        if (end_ms < model->duration_ms && end.deaths > 0 && !rft_vec_push(&points, end))
+        if (!add_process_end(model, process, process->births, process->deaths, &points))
             goto no_memory;
     }
     rft_curve_sort(&points);
@@ -111,8 +181,9 @@ static struct rft_error *find_peak(struct rft_model *model, struct rft_site *sit
     struct rft_error *error = NULL;
     for (uint32_t i = 0; i < site->part_count && !error; i++) {
         const struct rft_site_part *part = &store->parts.items[site->first_part + i];
-        if (!rft_curve_points_of(part->curve, store->processes.items[part->process].offset_ms,
-                                 &points))
+        const struct rft_process *process = &store->processes.items[part->process];
+        if (!rft_curve_points_of(part->curve, process->offset_ms, &points) ||
+            !add_process_end(model, process, part->births, part->deaths, &points))
             error = rft_error_no_memory();
     }
     rft_curve_sort(&points);
@@ -142,6 +213,19 @@ static int by_live_bytes(const void *a, const void *b)
     return (x->site > y->site) - (x->site < y->site);
 }
 
+/* What was found in the heap follows its site. */
+static void move_heap_parts(struct rft_model_store *store, const uint32_t *places)
+{
+    for (size_t i = 0; i < store->heap_parts.count; i++)
+        store->heap_parts.items[i].site = places[store->heap_parts.items[i].site];
+    for (size_t i = 0; i < store->cycles.count; i++)
+        if (store->cycles.items[i].site != RFT_NONE)
+            store->cycles.items[i].site = places[store->cycles.items[i].site];
+    for (size_t i = 0; i < store->retainers.count; i++)
+        if (store->retainers.items[i].site != RFT_NONE)
+            store->retainers.items[i].site = places[store->retainers.items[i].site];
+}
+
 /* Sites in the order that reports want, each with its parts beside one another. */
 static bool order_sites(struct rft_model_store *store)
 {
@@ -150,8 +234,10 @@ static bool order_sites(struct rft_model_store *store)
     struct order *orders = malloc((count + 1) * sizeof(*orders));
     struct rft_site *sites = malloc((count + 1) * sizeof(*sites));
     struct rft_site_part *parts = malloc((store->parts.count + 1) * sizeof(*parts));
-    if (!orders || !sites || !parts) {
+    uint32_t *places = malloc((count + 1) * sizeof(*places));
+    if (!orders || !sites || !parts || !places) {
         free(orders);
+        free(places);
         free(sites);
         free(parts);
         return false;
@@ -165,6 +251,7 @@ static bool order_sites(struct rft_model_store *store)
     for (size_t i = 0; i < count; i++) {
         sites[i] = store->sites.items[orders[i].site];
         sites[i].first_part = part_count;
+        places[orders[i].site] = (uint32_t)i;
         if (!sites[i].ages)
             sites[i].ages = no_ages;
         for (uint32_t part = store->last_parts.items[orders[i].site]; part != RFT_NONE;
@@ -174,7 +261,9 @@ static bool order_sites(struct rft_model_store *store)
         }
         sites[i].part_count = part_count - sites[i].first_part;
     }
+    move_heap_parts(store, places);
     free(orders);
+    free(places);
     free(store->sites.items);
     free(store->parts.items);
     store->sites.items = sites;
@@ -210,6 +299,7 @@ static struct rft_error *add_up(struct rft_model *model)
             totals->ages[k] += site->ages[k];
         for (uint32_t k = 0; k < site->part_count; k++) {
             const struct rft_site_part *part = &store->parts.items[site->first_part + k];
+            totals->live_ended += part->live_ended;
             store->processes.items[part->process].live += part->live;
             store->processes.items[part->process].live_bytes += part->live_bytes;
         }
@@ -250,6 +340,8 @@ static void publish(struct rft_model *model)
 struct rft_error *rft_build(struct rft_model *model)
 {
     struct rft_model_store *store = model->store;
+    if (!order_processes(store))
+        return rft_error_no_memory();
     place_in_time(model);
     place_threads_in_time(model);
     if (!order_sites(store))
@@ -265,6 +357,9 @@ struct rft_error *rft_build(struct rft_model *model)
         return error;
     model->growing = store->growing.items;
     model->growing_count = (uint32_t)store->growing.count;
+    error = rft_held_find(model);
+    if (error)
+        return error;
     error = rft_exactness(model);
     model->reasons = store->reasons.items;
     model->reason_count = store->reasons.count;

@@ -189,6 +189,12 @@ struct rft_error *rft_exactness(struct rft_model *model)
                                     losses->dropped_births > losses->dropped_records
                                         ? losses->dropped_births
                                         : losses->dropped_records));
+    if (losses->truncated_stacks)
+        there &= add_reason(
+            store, rft_store_format(store,
+                                    "%" PRIu64 " times a stack was deeper than the tracer follows: "
+                                    "its outermost frames are missing; the counts are right",
+                                    losses->truncated_stacks));
     if (losses->stopped || losses->stopped_early)
         there &= add_reason(store, rft_store_format(store,
                                                     "tracing stopped before the program ended in "
@@ -223,8 +229,11 @@ struct rft_error *rft_exactness(struct rft_model *model)
                                              losses->stale));
     if (losses->inferred_deaths && !explained)
         there &= add_reason(store, rft_store_format(store,
-                                                    "%" PRIu64 " deaths were not reported, but "
-                                                    "seen when the address was used again",
+                                                    "%" PRIu64 " births where the object before "
+                                                    "had not died: C code that makes one object "
+                                                    "twice (numpy and pandas do), or frees it "
+                                                    "itself; births and deaths may be too many by "
+                                                    "that number, the living are right",
                                                     losses->inferred_deaths));
     bool known_cause = store->reasons.count > 0;
     if (losses->unexplained && !known_cause)

@@ -1,7 +1,6 @@
 /* Verdicts of all sites, and who is accused. */
 #include "analyze/growing.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,19 +21,23 @@ struct search {
     uint32_t *narrow_order;           /* narrow groups by wide group */
     rft_accused_list accused;
     /* Reused. */
-    rft_curve_points points;
+    rft_curve_points points, names;
     RFT_VEC(const struct rft_site_part *) parts;
 };
 
 /* --- grouping ---------------------------------------------------------------------------- */
+
+static bool is_importer(const char *file)
+{
+    return !strncmp(file, "<frozen importlib._bootstrap", 28);
+}
 
 /* Whether a stack goes through an import: what a module makes when it is run is made
  * once, whatever line the import stands in. */
 static bool through_import(const struct rft_model *model, uint32_t node)
 {
     for (; node; node = model->stacks[node].parent) {
-        const char *file = rft_model_frame(model, node)->file;
-        if (!strncmp(file, "<frozen importlib._bootstrap", 28))
+        if (is_importer(rft_model_frame(model, node)->file))
             return true;
     }
     return false;
@@ -157,7 +160,7 @@ static struct rft_error *judge_process(struct search *search, const uint32_t *si
                                        struct rft_profile *ret_profile, struct rft_growth *ret)
 {
     const struct rft_model *model = search->model;
-    search->points.count = search->parts.count = 0;
+    search->points.count = search->names.count = search->parts.count = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rft_site *site = &model->sites[sites[i]];
         for (uint32_t k = 0; k < site->part_count; k++) {
@@ -165,16 +168,26 @@ static struct rft_error *judge_process(struct search *search, const uint32_t *si
             if (part->process != process)
                 continue;
             if (!rft_vec_push(&search->parts, part) ||
-                !rft_curve_points_of(part->curve, 0, &search->points))
+                !rft_curve_points_of(part->curve, 0, &search->points) ||
+                !rft_curve_points_of(part->names, 0, &search->names))
                 return rft_error_no_memory();
         }
     }
+    rft_curve_sort(&search->names);
+    if (!rft_vec_reserve(&search->points, search->names.count))
+        return rft_error_no_memory();
+    for (size_t i = 0; i < search->names.count; i++)
+        search->points.items[search->points.count++] =
+            (struct rft_curve_point){.time_ms = search->names.items[i].time_ms};
     rft_curve_sort(&search->points);
-    rft_profile_make(&search->frames[process], &search->points, search->parts.items,
+    rft_profile_make(&search->frames[process], &search->points, &search->names, search->parts.items,
                      search->parts.count, ret_profile);
     *ret = rft_growth_judge(ret_profile, bytes);
+    if (ret->kind < RFT_GROWTH_SATURATED && rft_growth_possible(ret_profile->names_peak, bytes))
+        ret->kind = RFT_GROWTH_SATURATED;
     uint64_t offset_ms = model->processes[process].offset_ms;
-    ret->since_ms += ret->kind >= RFT_GROWTH_SLOWING ? offset_ms : 0;
+    if (ret->kind >= RFT_GROWTH_SLOWING)
+        ret->since_ms = rft_told_ms(&model->processes[process], ret->since_ms) + offset_ms;
     return NULL;
 }
 
@@ -214,19 +227,62 @@ static void set_reached(const struct rft_profile *profile, double reached[RFT_WI
 }
 
 /* Each interpreter keeps the names of the last attributes that were looked up, in a
- * table of 4,096 (Objects/typeobject.c, the method cache; interned strings do the
- * same). A program that makes attribute names as it runs, as `getattr(self, "visit_" +
- * kind)` does, leaves one here and there until its own are all there: strings, few
- * of many. Only more than fit, or a site most of whose strings stay, is growth. */
-enum { METHOD_CACHE_NAMES = 4096 };
-static const double METHOD_CACHE_SHARE = 0.05;
+ * table of 4,096 (Objects/typeobject.c, the method cache). A program that makes
+ * attribute names as it runs, as `getattr(self, "visit_" + kind)` does, leaves one here
+ * and there until its own are all there: strings, few of many. So does C code that looks
+ * names up which it makes each time anew (datetime.timetuple() its "struct_time"); the
+ * table then has many copies, and each displaces an older one: as many have died late as
+ * have stayed. Where the agent has looked at the table, profiles leave those out that
+ * nobody else holds, and no guess is needed: in main interpreters of builds with a GIL. For
+ * the others only more than fit, or a site more of whose strings stay, is growth. */
+enum { METHOD_CACHE_NAMES = 4096, LATE_BUCKET = 10 /* 512 ms and more */ };
+static const double METHOD_CACHE_SHARE = 0.05, DISPLACED_SHARE = 0.25;
 
-static bool fits_method_cache(const struct rft_model *model, uint32_t site,
+static uint64_t died_late(const struct rft_model *model, const uint32_t *sites, uint32_t count)
+{
+    uint64_t late = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t *ages = model->sites[sites[i]].ages;
+        for (unsigned bucket = LATE_BUCKET; ages && bucket < RFT_AGE_BUCKETS; bucket++)
+            late += ages[bucket];
+    }
+    return late;
+}
+
+/* Whether the table that these strings would be in was looked at. */
+static bool was_seen(const struct rft_model *model, const struct rft_site *site)
+{
+    if (site->interpreter != RFT_NONE && model->interpreters[site->interpreter].number != 0)
+        return false;
+    for (uint32_t i = 0; i < site->part_count; i++) {
+        if (!model->processes[model->parts[site->first_part + i].process].names_known)
+            return false;
+    }
+    return true;
+}
+
+static bool fits_method_cache(const struct rft_model *model, const uint32_t *sites, uint32_t count,
                               const struct rft_growth *growth)
 {
-    const char *type = model->types[model->sites[site].type].name;
-    return !strcmp(type, "str") && growth->grown < METHOD_CACHE_NAMES &&
-           growth->stays < METHOD_CACHE_SHARE;
+    const struct rft_site *first = &model->sites[sites[0]];
+    const char *type = model->types[first->type].name;
+    if (strcmp(type, "str") != 0 || growth->grown >= METHOD_CACHE_NAMES || was_seen(model, first))
+        return false;
+    return growth->stays < METHOD_CACHE_SHARE ||
+           (growth->stays < DISPLACED_SHARE && died_late(model, sites, count) >= growth->grown);
+}
+
+/* What the importer itself makes (code objects, specs, modules, paths) comes from one
+ * stack for all modules: a program that imports one now and then would be accused. Their
+ * number is bounded by the code that there is. A program that makes modules without end
+ * passes this: 30 objects a module. What a module's own lines make are other sites. */
+enum { IMPORTED_OBJECTS = 10000 };
+
+static bool fits_importing(const struct rft_model *model, uint32_t site,
+                           const struct rft_growth *growth)
+{
+    const char *file = rft_model_frame(model, model->sites[site].stack)->file;
+    return is_importer(file) && growth->grown < IMPORTED_OBJECTS;
 }
 
 /* The verdict of all processes on some sites. */
@@ -256,8 +312,11 @@ static struct rft_error *judge(struct search *search, const uint32_t *sites, uin
         }
         add_verdict(&ret->growth, &growth);
     }
-    if (ret->growth.kind >= RFT_GROWTH_SLOWING && fits_method_cache(model, sites[0], &ret->growth))
+    if (ret->growth.kind >= RFT_GROWTH_SLOWING &&
+        fits_method_cache(model, sites, count, &ret->growth))
         ret->growth.kind = RFT_GROWTH_SATURATED;
+    if (ret->growth.kind >= RFT_GROWTH_SLOWING && fits_importing(model, sites[0], &ret->growth))
+        ret->growth.kind = RFT_GROWTH_STARTUP;
     return NULL;
 }
 
@@ -386,8 +445,7 @@ static struct rft_error *make_frames(struct search *search)
         search->points.count = 0;
         if (!rft_curve_points_of(&model->store->process_curves.items[i], 0, &search->points))
             return rft_error_no_memory();
-        rft_profile_frame_init(&search->frames[i], model->processes[i].duration_ms,
-                               model->processes[i].tick_ms, &search->points);
+        rft_profile_frame_init(&search->frames[i], &model->processes[i], &search->points);
     }
     return NULL;
 }
@@ -410,6 +468,7 @@ struct rft_error *rft_growing_find(struct rft_model *model)
     rft_vec_free(&search.wide);
     rft_vec_free(&search.accused);
     rft_vec_free(&search.points);
+    rft_vec_free(&search.names);
     rft_vec_free(&search.parts);
     return error;
 }

@@ -1,6 +1,6 @@
 #include "analyze/growth.h"
 
-#include <math.h>
+#include <stdlib.h>
 
 /* --- how much is something ------------------------------------------------------------ */
 
@@ -39,13 +39,29 @@
  * must have: less is level. */
 #define TAIL_SHARE 0.25
 #define TAIL_RATE_MIN 0.25
-/* Rate of the last third against the first third, below which it is slowing. */
+/* The program may be slower at the end, because the machine has no time for it or few
+ * requests come. It is level only if it has less than this share of its average for each
+ * thing that the program makes, too. */
+#define TAIL_BUSY_MIN 0.5
+/* Rate of the last third against the first third, below which it is slowing... */
 #define SLOWING_RATE 0.4
+/* ...unless it is as fast as in the middle: what fills up slows down all the time, a
+ * leak beside something that has filled up is steady again. */
+#define STEADY_RATE 0.8
+/* Nor are the halves as different if it only comes and goes, as with the hours of a day. */
+#define SLOWING_HALF 0.65
+/* And no slower than the program as a whole, for each thing that it makes. Of these a cache
+ * makes fewer, too, the fuller it is: so not less than this is all. */
+#define SLOWING_BUSY 0.7
 /* The last windows may be level while births go on: a cache that has just become
  * full. Fewer objects than LEVEL_EXPECTED would be chance (e^-8). */
 #define LEVEL_WINDOWS 2
 #define LEVEL_EXPECTED 8.0
 #define LEVEL_RATE 0.1
+/* What grows has higher peaks, too: in the later half they must rise by this share of what
+ * the floor does. The floor of a level that only fluctuates rises towards the end, because
+ * there is ever less time left to fall in. */
+#define PEAK_SHARE 0.25
 /* A pause at the end says nothing about the site if the whole program rests: below
  * this share of its earlier births, after growth through this share of the run. */
 #define IDLE_BIRTHS 0.1
@@ -68,6 +84,17 @@
 #define REVIVED_SHARE 0.25
 /* Freed by the collection before the census: garbage, only late. */
 #define COLLECTED_SHARE 0.5
+
+/* --- what comes and goes --------------------------------------------------------------- */
+
+/* All but this share of those who live were born in the site's last stretch, and all
+ * but this share of those who were born before it are gone. */
+#define OLD_SHARE 0.05
+/* The stretch must have passed this often, else nobody knows what becomes of those
+ * who were born in it. */
+#define TURNOVERS_MIN 2
+/* More births explain a rise if no more than this share of it is left without. */
+#define UNEXPLAINED_SHARE 0.5
 
 /* --- start-up --------------------------------------------------------------------------------- */
 
@@ -115,7 +142,7 @@ static struct span find_span(const double *rise, unsigned windows, unsigned end)
     span.rate = sum(rise, half, end) / (end - half);
     double cap = BURST * span.rate;
     for (unsigned w = 0; w < windows; w++)
-        span.rise[w] = fmin(rise[w], cap);
+        span.rise[w] = rft_lesser(rise[w], cap);
     double dense = 0;
     span.onset = end;
     for (unsigned w = end; w-- > 0;) {
@@ -129,7 +156,7 @@ static struct span find_span(const double *rise, unsigned windows, unsigned end)
     span.rate = span.grown / (end - span.onset);
     for (unsigned w = span.onset; w < end; w++) {
         span.rising += span.rise[w] > RISING_SHARE * span.rate;
-        span.largest = fmax(span.largest, span.rise[w]);
+        span.largest = rft_greater(span.largest, span.rise[w]);
     }
     return span;
 }
@@ -149,13 +176,62 @@ static unsigned before_rest(const struct rft_profile *profile, unsigned end)
     return busy >= IDLE_AFTER * end ? busy : end;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* How busy the program typically was: the median, since imports are many births in a few
+ * windows. */
+static double activity(const struct rft_profile *profile, unsigned from, unsigned to)
+{
+    double births[RFT_WINDOWS];
+    unsigned count = 0;
+    for (unsigned w = from; w < to; w++)
+        births[count++] = profile->program_births[w];
+    qsort(births, count, sizeof(*births), ascending);
+    return count ? (births[count / 2] + births[(count - 1) / 2]) / 2 : 0;
+}
+
+/* The share of what it did in the first windows that the program did in the later ones, 1 if
+ * it did more. A machine that has no time for the program, or fewer requests, slow everything
+ * down alike: that says nothing about a site. */
+static double slowdown(const struct rft_profile *profile, unsigned first, unsigned first_end,
+                       unsigned later, unsigned later_end)
+{
+    double before = activity(profile, first, first_end);
+    double after = activity(profile, later, later_end);
+    return before > after ? after / before : 1;
+}
+
+static double highest(const double *values, unsigned from, unsigned to)
+{
+    double most = 0;
+    for (unsigned w = from; w < to; w++)
+        most = rft_greater(most, values[w]);
+    return most;
+}
+
+/* Whether only the floor rises, in the later half of the growth. */
+static bool is_fluctuating(const struct rft_profile *profile, const struct span *span)
+{
+    unsigned half = span->onset + (span->end - span->onset) / 2;
+    if (half == span->onset)
+        return false;
+    double peaks =
+        highest(profile->most, half, span->end) - highest(profile->most, span->onset, half);
+    return peaks < PEAK_SHARE * sum(span->rise, half, span->end);
+}
+
 /* Whether the growth had come to an end. */
 static bool is_level(const struct rft_profile *profile, const struct span *span)
 {
     unsigned length = span->end - span->onset;
-    unsigned tail = (unsigned)ceil(TAIL_SHARE * length);
+    unsigned tail = rft_whole(TAIL_SHARE * length);
     double tail_rise = sum(span->rise, span->end - tail, span->end);
-    if (tail_rise < TAIL_RATE_MIN * span->rate * tail)
+    double share = slowdown(profile, span->onset, span->end, span->end - tail, span->end);
+    if (tail_rise < rft_lesser(TAIL_RATE_MIN, TAIL_BUSY_MIN * share) * span->rate * tail)
         return true;
     unsigned last = length > 2 * LEVEL_WINDOWS ? LEVEL_WINDOWS : 1;
     unsigned from = span->end - last;
@@ -166,14 +242,22 @@ static bool is_level(const struct rft_profile *profile, const struct span *span)
            sum(profile->births, from, span->end) >= 0.5 * births_rate * last;
 }
 
-static bool is_slowing(const struct span *span)
+static bool is_slowing(const struct rft_profile *profile, const struct span *span)
 {
     unsigned third = (span->end - span->onset) / 3;
     if (!third)
         return false;
     double first = sum(span->rise, span->onset, span->onset + third);
     double last = sum(span->rise, span->end - third, span->end);
-    return last < SLOWING_RATE * first;
+    double middle = sum(span->rise, span->onset + third, span->end - third) /
+                    (span->end - span->onset - 2 * third) * third;
+    unsigned half = span->onset + (span->end - span->onset) / 2;
+    if (sum(span->rise, half, span->end) >= SLOWING_HALF * sum(span->rise, span->onset, half))
+        return false;
+    double share =
+        slowdown(profile, span->onset, span->onset + third, span->end - third, span->end);
+    return last < rft_lesser(SLOWING_RATE, SLOWING_BUSY * share) * first &&
+           last < STEADY_RATE * middle;
 }
 
 /* A site that falls as deeply as it rises. It grows nevertheless if survivors of
@@ -197,6 +281,33 @@ static bool grows_beneath(const struct rft_profile *profile, struct span *span, 
     return true;
 }
 
+/* Whether each object goes after a while, and only as many more are alive as more
+ * are made: requests in flight, sessions that expire. The lifetime is seen from who
+ * is still there; with an equal lifetime, the living are those born during it. A
+ * queue that nobody catches up with rises at equal births: its lifetime grows. */
+static bool is_turnover(const struct rft_profile *profile, const struct span *span,
+                        double object_bytes)
+{
+    double living = sum(profile->survivors, 0, profile->windows), old = living;
+    if (profile->final_survivors <= 0 || profile->released)
+        return false;
+    unsigned stretch = 0;
+    while (stretch < span->end && old > OLD_SHARE * living)
+        old -= profile->survivors[profile->windows - ++stretch];
+    unsigned lasting = profile->windows - stretch; /* who was born before is gone */
+    if (stretch * TURNOVERS_MIN > span->end - span->onset || lasting <= span->onset ||
+        sum(profile->survivors, span->onset, lasting) >
+            OLD_SHARE * sum(profile->births, span->onset, lasting))
+        return false;
+    /* After the first stretch, which fills up. */
+    unsigned from = span->onset + stretch;
+    double risen = sum(profile->rise, from, span->end);
+    double more = sum(profile->births, span->end - stretch, span->end) -
+                  sum(profile->births, span->onset, from);
+    return risen - rft_greater(more, 0) < UNEXPLAINED_SHARE * risen ||
+           !rft_growth_possible(risen, object_bytes);
+}
+
 /* What it is, if it does not grow at the end. */
 static enum rft_growth_kind classify(const struct rft_profile *profile, double object_bytes)
 {
@@ -207,7 +318,7 @@ static enum rft_growth_kind classify(const struct rft_profile *profile, double o
         return RFT_GROWTH_CYCLIC;
     if (!rft_growth_possible(profile->end_live, object_bytes))
         return RFT_GROWTH_NONE;
-    unsigned early = (unsigned)ceil(STARTUP_SHARE * profile->windows);
+    unsigned early = rft_whole(STARTUP_SHARE * profile->windows);
     if (sum(profile->rise, 0, early) >= MOST * stays)
         return RFT_GROWTH_STARTUP;
     for (unsigned w = 0; w + 1 < profile->used; w++) {
@@ -241,17 +352,22 @@ struct rft_growth rft_growth_judge(const struct rft_profile *profile, double obj
     }
     unsigned rising_min = end < SHORT_RUN ? RISING_MIN_SHORT : RISING_MIN;
     if (!enough(span.grown, seconds, object_bytes) || span.rising < rising_min ||
-        span.largest > STEP_SHARE * span.grown || is_level(profile, &span))
+        span.largest > STEP_SHARE * span.grown || is_level(profile, &span) ||
+        (!revived && is_fluctuating(profile, &span)))
         return growth;
 
+    if (is_turnover(profile, &span, object_bytes)) {
+        growth.kind = RFT_GROWTH_TURNOVER;
+        return growth;
+    }
     seconds = (span.end - span.onset) * profile->window_ms / 1000;
     double births = sum(profile->births, span.onset, span.end);
-    growth.kind = is_slowing(&span) ? RFT_GROWTH_SLOWING : RFT_GROWTH_GROWING;
+    growth.kind = is_slowing(profile, &span) ? RFT_GROWTH_SLOWING : RFT_GROWTH_GROWING;
     growth.since_ms = (uint64_t)(span.onset * profile->window_ms);
     growth.grown = (uint64_t)(span.grown + 0.5);
     growth.grown_bytes = (uint64_t)(span.grown * object_bytes);
     growth.objects_per_s = span.grown / seconds;
     growth.bytes_per_s = growth.objects_per_s * object_bytes;
-    growth.stays = births > 0 ? fmin(span.grown / births, 1) : 1;
+    growth.stays = births > 0 ? rft_lesser(span.grown / births, 1) : 1;
     return growth;
 }

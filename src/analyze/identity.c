@@ -135,6 +135,7 @@ uint32_t rft_store_site(struct rft_model_store *store, uint32_t stack, uint32_t 
         .thread = thread,
         .interpreter = interpreter,
         .growing = RFT_NONE,
+        .held = RFT_NONE,
     };
     uint32_t number;
     FIND_OR_ADD(&store->sites, &store->site_index, hash, struct rft_site,

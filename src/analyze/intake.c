@@ -21,6 +21,8 @@ static struct rft_error *close_tick(struct rft_intake *intake)
 {
     if (!intake->ticks)
         return NULL;
+    if (!rft_pauses_see(intake, intake->pending.time_ms))
+        return rft_error_no_memory();
     struct rft_curve_point point = intake->pending;
     intake->pending = (struct rft_curve_point){.time_ms = point.time_ms};
     if (!point.births && !point.deaths)
@@ -226,4 +228,5 @@ void rft_intake_deinit(struct rft_intake *intake)
 {
     rft_vec_free(&intake->sites);
     rft_vec_free(&intake->censuses);
+    rft_vec_free(&intake->pauses);
 }

@@ -18,6 +18,8 @@
  * the other's growth must be left. */
 #define STARTED 0.02
 #define LEFT_MIN 0.3
+/* Windows after which numbers begin late. */
+#define LATE_WINDOWS 2
 /* How far up a stack the other's function is looked for. Deeper ones are recursion. */
 #define STACK_LOOK 256
 
@@ -105,6 +107,15 @@ static int type_rank(const char *name)
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (!strcmp(name, plain[i]))
             return 0;
+    }
+    /* Containers and locks of the library: parts of whatever is kept. */
+    static const char *const parts[] = {
+        "collections.deque", "collections.OrderedDict", "collections.defaultdict",
+        "_thread.lock",      "_thread.RLock",           "threading.Condition",
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!strcmp(name, parts[i]))
+            return 2;
     }
     if (!strcmp(name, "type") || !strcmp(name, "abc.ABCMeta") || !strcmp(name, "enum.EnumType"))
         return 1;
@@ -202,22 +213,30 @@ static bool same_shape(const struct rft_accused *a, const struct rft_accused *b,
 /* Whether `other` is made in the function of `one`, in what that calls, or in what
  * calls that. Everything is called by the module's own code: an instance of a class
  * needs a closer relation than that to be taken for a mere companion. */
-static bool is_near(const struct rft_model *model, const struct rft_accused *one,
-                    const struct rft_accused *other)
+static bool is_near(const struct rft_model *model, const struct rft_site *one,
+                    const struct rft_site *other)
 {
-    uint32_t stack = shown(model, one)->stack, other_stack = shown(model, other)->stack;
+    uint32_t stack = one->stack, other_stack = other->stack;
     uint32_t own = rft_model_own_node(model, stack);
     uint32_t other_own = rft_model_own_node(model, other_stack);
     const struct rft_frame *frame = rft_model_frame(model, own);
     const struct rft_frame *other_frame = rft_model_frame(model, other_own);
     if (same_function(frame, other_frame))
         return true;
-    bool instance = type_rank(model->types[shown(model, other)->type].name) >= 2;
+    bool instance = type_rank(model->types[other->type].name) >= 2;
     if (calls(model, own, other_stack))
         return !instance || strcmp(frame->function, "<module>") != 0;
     if (calls(model, other_own, stack))
         return !instance || strcmp(other_frame->function, "<module>") != 0;
     return false;
+}
+
+/* Where no line of the program's own is, as at the start of each thread, nothing
+ * tells more of a plain thing than that it comes in step with the others. */
+static bool is_nowhere(const struct rft_model *model, const struct rft_site *site)
+{
+    uint32_t own = rft_model_own_node(model, site->stack);
+    return rft_model_frame(model, own)->origin != RFT_ORIGIN_OWN;
 }
 
 /* A companion may have companions of its own: a coroutine is made in the function
@@ -229,6 +248,49 @@ static bool passes_on(const struct rft_model *model, const struct rft_accused *l
     uint32_t own = rft_model_own_node(model, shown(model, leader)->stack);
     return strcmp(rft_model_frame(model, own)->function, "<module>") != 0 &&
            calls(model, own, shown(model, companion)->stack);
+}
+
+/* The way in which most objects of a site are held; NULL: the heap was not looked through, or
+ * there is no such way. */
+static const struct rft_path *held_by(const struct rft_model *model, uint32_t site)
+{
+    const struct rft_model_store *store = model->store;
+    for (size_t i = 0; i < store->heap_parts.count; i++) {
+        const struct rft_heap_part *part = &store->heap_parts.items[i];
+        if (part->site != site)
+            continue;
+        for (uint32_t k = 0; k < part->pattern_count; k++)
+            if (part->patterns[k].objects > part->sampled / 2)
+                return &part->patterns[k].path;
+    }
+    return NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static bool is_in_variable(const struct rft_path *path)
+{
+    return path && path->count >= 2 && path->steps[0].kind == RFT_ROOT_MODULE &&
+           path->steps[1].kind == RFT_EDGE_ATTRIBUTE && path->steps[1].label;
+}
+
+/* Whether two things that grow in step are kept in two variables of modules: then the one does
+ * not hold the other, and who mends the one has not mended the other. */
+static bool is_held_apart(const struct rft_model *model, const struct rft_site *one,
+                          const struct rft_site *other)
+{
+    const struct rft_path *path = held_by(model, (uint32_t)(one - model->sites));
+    const struct rft_path *other_path = held_by(model, (uint32_t)(other - model->sites));
+    if (!is_in_variable(path) || !is_in_variable(other_path))
+        return false;
+    for (uint32_t i = 0; i < other_path->count; i++)
+        if (same_text(other_path->steps[i].type, model->types[one->type].name))
+            return false;
+    return !same_text(path->steps[0].label, other_path->steps[0].label) ||
+           !same_text(path->steps[1].label, other_path->steps[1].label);
 }
 
 /* --- arranging ------------------------------------------------------------------------------- */
@@ -250,11 +312,16 @@ static uint32_t collect_kin(const struct rft_model *model, const struct rft_accu
 {
     uint32_t count = 0;
     for (struct candidate *other = from; other < end; other++) {
-        bool plain = type_rank(model->types[shown(model, other->accused)->type].name) == 0;
+        const struct rft_site *site = shown(model, other->accused);
+        bool plain = type_rank(model->types[site->type].name) == 0;
         if (other->taken || leader->process != other->accused->process ||
-            !same_shape(leader, other->accused,
-                        plain ? SHAPE_DIFFERENCE_PLAIN : SHAPE_DIFFERENCE) ||
-            !is_near(model, one, other->accused))
+            !same_shape(leader, other->accused, plain ? SHAPE_DIFFERENCE_PLAIN : SHAPE_DIFFERENCE))
+            continue;
+        bool in_step = plain && is_nowhere(model, site) &&
+                       !is_nowhere(model, shown(model, leader)) &&
+                       same_shape(leader, other->accused, SHAPE_DIFFERENCE);
+        if ((!in_step && !is_near(model, shown(model, one), site)) ||
+            is_held_apart(model, shown(model, leader), site))
             continue;
         other->taken = true;
         kin[count++] = *other;
@@ -303,6 +370,33 @@ static struct rft_error *add_growing(struct rft_model *model, struct candidate *
     return rft_vec_push(&model->store->growing, growing) ? NULL : rft_error_no_memory();
 }
 
+/* Small numbers are made once for all: up to 256, from 3.15 on up to 1,024. A bounded
+ * cache of numbered things is full long before its numbers are, if these began to be
+ * born late. So numbers that came late are not accused, if what they were
+ * made with (at least half as many) does not grow. Whatever held them would. */
+static bool is_late_number(const struct rft_model *model, const struct rft_accused *accused)
+{
+    const struct rft_site *site = shown(model, accused);
+    if (strcmp(model->types[site->type].name, "int") != 0 ||
+        accused->reached[LATE_WINDOWS - 1] > STARTED)
+        return false;
+    for (uint32_t i = 0; i < model->site_count; i++) {
+        const struct rft_site *other = &model->sites[i];
+        enum rft_growth_kind kind = other->growth.kind;
+        if ((kind == RFT_GROWTH_SATURATED || kind == RFT_GROWTH_CYCLIC ||
+             kind == RFT_GROWTH_TURNOVER || kind == RFT_GROWTH_STEP) &&
+            2 * other->peak_live >= accused->growth.grown && is_near(model, other, site))
+            return true;
+    }
+    return false;
+}
+
+static void acquit(struct rft_model *model, const struct rft_accused *accused)
+{
+    for (uint32_t i = 0; i < accused->member_count; i++)
+        model->sites[accused->members[i]].growth.kind = RFT_GROWTH_SATURATED;
+}
+
 struct rft_error *rft_growing_arrange(struct rft_model *model, const rft_accused_list *accused)
 {
     struct rft_model_store *store = model->store;
@@ -318,7 +412,11 @@ struct rft_error *rft_growing_arrange(struct rft_model *model, const rft_accused
     if (!error && candidates) {
         qsort(candidates, accused->count, sizeof(*candidates), by_rank);
         for (size_t i = 0; i < accused->count && !error; i++) {
-            if (!candidates[i].taken)
+            if (candidates[i].taken)
+                continue;
+            if (is_late_number(model, candidates[i].accused))
+                acquit(model, candidates[i].accused);
+            else
                 error = add_growing(model, candidates + i, candidates + accused->count, kin);
         }
     }

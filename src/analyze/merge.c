@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "analyze/store.h"
-#include "trace/location.h"
+#include "base/location.h"
 
 #define UNKNOWN "<unknown>"
 
@@ -30,6 +30,7 @@ struct merge {
     RFT_VEC(struct place) places;
     struct rft_index place_index;
     uint32_t *stacks, *types, *threads, *interpreters; /* the model's, by the trace's id */
+    uint32_t *sites;         /* the same; RFT_NONE: nothing happened there */
     uint32_t *last_censuses; /* by interpreter: number of its last census, 0: none */
 };
 
@@ -222,15 +223,23 @@ static bool merge_interpreters(struct merge *merge)
 
 /* --- sites ------------------------------------------------------------------------------------ */
 
-/* The final census of each interpreter. Those that were asked for while the
- * program ran are not final. */
+/* A census that was asked for while the program ran is final only if the program ended its
+ * trace with it (RFT_END_ASKED). */
+static bool is_final(const struct merge *merge, size_t census)
+{
+    const struct rft_trace_end *end = rft_trace_end(merge->trace);
+    return merge->intake->censuses.items[census].kind != RFT_CENSUS_REQUEST ||
+           (end && end->reason == RFT_END_ASKED && census + 1 == merge->intake->censuses.count);
+}
+
+/* The final census of each interpreter. */
 static void find_last_censuses(struct merge *merge)
 {
     uint32_t highest = rft_trace_interpreter_count(merge->trace);
     uint32_t of_all = 0;
     for (size_t i = 0; i < merge->intake->censuses.count; i++) {
         const struct rft_intake_census *census = &merge->intake->censuses.items[i];
-        if (census->kind == RFT_CENSUS_REQUEST)
+        if (!is_final(merge, i))
             continue;
         if (!census->interpreter)
             of_all = (uint32_t)i + 1;
@@ -251,6 +260,7 @@ struct survival {
     uint64_t live, live_bytes;
     struct rft_survivors *survivors;
     bool census, bytes_estimated;
+    bool ended; /* with its interpreter */
 };
 
 /* The size of an object of a site whose living ones were not counted one by one. */
@@ -278,6 +288,7 @@ static struct survival survival_of(const struct merge *merge, const struct rft_i
         bool changed = site->last_tick > census->after_tick;
         if (named || !changed) {
             survival.census = true;
+            survival.ended = census->kind == RFT_CENSUS_INTERPRETER_END;
             survival.live = named ? site->survivor_count : 0;
             uncounted = 0;
         }
@@ -361,6 +372,7 @@ static bool merge_site(struct merge *merge, uint32_t id)
     struct rft_site_part *part = number == RFT_NONE ? NULL : part_of(merge, number);
     if (!part)
         return false;
+    merge->sites[id] = number;
     struct survival survival = survival_of(merge, from, known);
     int64_t unexplained = (int64_t)(from->births - from->deaths - survival.live);
 
@@ -381,6 +393,7 @@ static bool merge_site(struct merge *merge, uint32_t id)
     part->deaths += from->deaths;
     part->live += survival.live;
     part->live_bytes += survival.live_bytes;
+    part->live_ended += survival.ended ? survival.live : 0;
     part->dead_bytes += from->dead_bytes;
     part->peak_live += from->peak_live;
     part->collected += from->collected;
@@ -388,6 +401,10 @@ static bool merge_site(struct merge *merge, uint32_t id)
     if (from->curve) {
         from->curve->next = part->curve;
         part->curve = from->curve;
+    }
+    if (from->names) {
+        from->names->next = part->names;
+        part->names = from->names;
     }
     if (survival.survivors) {
         struct rft_survivors *tail = survival.survivors;
@@ -462,6 +479,13 @@ static bool add_process(struct merge *merge, const char *path)
     }
     arguments[program->argument_count] = NULL;
     struct rft_string path_string = {path, strlen(path)};
+    size_t names_looks, pauses = merge->intake->pauses.count;
+    struct rft_pause *own = rft_arena_alloc(&store->arena, pauses * sizeof(*own) + 1);
+    if (!own)
+        return false;
+    if (pauses)
+        memcpy(own, merge->intake->pauses.items, pauses * sizeof(*own));
+    rft_trace_names_looks(trace, &names_looks);
     struct rft_process process = {
         .path = rft_store_text(store, path_string),
         .command = command_of(store, arguments, program->argument_count),
@@ -481,6 +505,9 @@ static bool add_process(struct merge *merge, const char *path)
         .start_ns = program->start_ns,
         .duration_ms = end->present ? end->time_ms : rft_trace_last_ms(trace),
         .tick_ms = program->tick_ms,
+        .pauses = own,
+        .pause_count = (uint32_t)pauses,
+        .names_known = names_looks > 0,
         .ended = end->present,
         .end_reason = end->reason,
         .file_bytes = rft_trace_size(trace),
@@ -491,7 +518,7 @@ static bool add_process(struct merge *merge, const char *path)
     if (process.duration_ms < rft_trace_last_ms(trace))
         process.duration_ms = rft_trace_last_ms(trace);
     for (size_t i = 0; i < merge->intake->censuses.count; i++)
-        process.census |= merge->intake->censuses.items[i].kind != RFT_CENSUS_REQUEST;
+        process.census |= is_final(merge, i);
     return process.path && process.command && process.executable && process.directory &&
            process.python_version && process.version_text && process.agent_version &&
            rft_vec_push(&store->processes, process) &&
@@ -529,9 +556,12 @@ static bool merge_all(struct merge *merge, const char *path)
     merge->threads = id_map(rft_trace_thread_count(trace));
     merge->interpreters = id_map(rft_trace_interpreter_count(trace));
     merge->last_censuses = id_map(rft_trace_interpreter_count(trace));
+    merge->sites = id_map(rft_trace_site_count(trace));
     if (!merge->texts || !merge->decoded || !merge->stacks || !merge->types || !merge->threads ||
-        !merge->interpreters || !merge->last_censuses)
+        !merge->interpreters || !merge->last_censuses || !merge->sites)
         return false;
+    for (uint32_t id = 0; id <= rft_trace_site_count(trace); id++)
+        merge->sites[id] = RFT_NONE;
     find_last_censuses(merge);
     if (!add_process(merge, path) || !add_marks(merge) || !merge_stacks(merge) ||
         !merge_types(merge) || !merge_threads(merge) || !merge_interpreters(merge))
@@ -540,7 +570,14 @@ static bool merge_all(struct merge *merge, const char *path)
         if (!merge_site(merge, (uint32_t)id))
             return false;
     }
-    return true;
+    struct rft_heap_ids ids = {
+        .trace = trace,
+        .process = merge->process,
+        .sites = merge->sites,
+        .site_count = rft_trace_site_count(trace),
+        .interpreters = merge->interpreters,
+    };
+    return rft_heap_take(merge->store, &ids);
 }
 
 struct rft_error *rft_merge(struct rft_model *model, const char *path,
@@ -562,6 +599,7 @@ struct rft_error *rft_merge(struct rft_model *model, const char *path,
     free(merge.threads);
     free(merge.interpreters);
     free(merge.last_censuses);
+    free(merge.sites);
     rft_vec_free(&merge.places);
     rft_index_deinit(&merge.place_index);
     if (!merged)

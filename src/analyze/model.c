@@ -85,6 +85,8 @@ static struct rft_error *read_file(struct rft_model *model, const char *path,
         return error;
     error = rft_intake_finish(intake);
     if (!error)
+        error = rft_names_take(intake, trace);
+    if (!error)
         error = rft_merge(model, path, trace, intake);
     rft_trace_destroy(trace);
     return error;
@@ -170,6 +172,11 @@ void rft_model_destroy(struct rft_model *model)
         rft_vec_free(&store->timeline);
         rft_vec_free(&store->losses);
         rft_vec_free(&store->marks);
+        rft_vec_free(&store->heaps);
+        rft_vec_free(&store->heap_parts);
+        rft_vec_free(&store->held);
+        rft_vec_free(&store->cycles);
+        rft_vec_free(&store->retainers);
         rft_vec_free(&store->reasons);
         rft_vec_free(&store->warnings);
         rft_vec_free(&store->process_curves);

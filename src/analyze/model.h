@@ -49,6 +49,11 @@ struct rft_type {
     uint64_t basic_size, item_size;
 };
 
+/* A time in which a process did not run at all. */
+struct rft_pause {
+    uint64_t from_ms, length_ms; /* process' time */
+};
+
 struct rft_process {
     const char *path;    /* the trace file */
     const char *command; /* arguments, shell-quoted, joined by blanks */
@@ -65,8 +70,11 @@ struct rft_process {
     uint64_t offset_ms; /* its start in the model's time */
     uint64_t duration_ms;
     uint64_t tick_ms;
+    const struct rft_pause *pauses; /* ascending */
+    uint32_t pause_count;
     bool ended;          /* the trace has an END */
     uint32_t end_reason; /* enum rft_end_reason, if ended */
+    bool names_known;    /* that cache was looked at, in the main interpreter */
     bool census;         /* there is a final census: survivors are known one by one */
     uint64_t file_bytes;
     uint64_t births, deaths, live, live_bytes, peak_live;
@@ -120,7 +128,11 @@ struct rft_losses {
 
 struct rft_totals {
     uint64_t births, deaths, live, live_bytes, dead_bytes, died_at_once;
-    uint64_t peak_live, peak_ms;    /* whole program, at tick resolution */
+    uint64_t live_ended; /* of live: in sub-interpreters that ended before their process,
+                          * and took these along */
+    /* Most at one time, at tick resolution. What a process has alive at its end goes with
+     * it, so of several processes this may be less than `live`, the sum of those ends. */
+    uint64_t peak_live, peak_ms;
     bool live_bytes_estimated;      /* at least one site's are */
     uint64_t ages[RFT_AGE_BUCKETS]; /* deaths by age */
 };
@@ -132,6 +144,7 @@ enum rft_growth_kind {
     RFT_GROWTH_STEP,      /* born in one go later on, stays: a table, a late import */
     RFT_GROWTH_SATURATED, /* rose, then stayed level: a bounded cache, a pool */
     RFT_GROWTH_CYCLIC,    /* rises and falls: batches, garbage cycles */
+    RFT_GROWTH_TURNOVER,  /* each goes after a while; more were made, so more are there */
     RFT_GROWTH_SLOWING,   /* still rises at the end, but ever slower: a filling cache? */
     RFT_GROWTH_GROWING,   /* keeps growing */
 };
@@ -157,8 +170,12 @@ struct rft_site_part {
     uint32_t site, process;
     uint64_t births, deaths, live, live_bytes, dead_bytes;
     uint64_t peak_live;
+    uint64_t live_ended;     /* of live, as in the totals */
     uint64_t collected;      /* deaths in the collection just before the census, if marked */
     struct rft_curve *curve; /* births and deaths over time; see rft_curve_begin() */
+    /* How many strings nobody held but the interpreter's cache of attribute look-ups: more
+     * (births) and fewer (deaths) over time. NULL: none. */
+    struct rft_curve *names;
     struct rft_survivors *survivors; /* by birth time; NULL: none, or no census */
     bool census;                     /* live, live_bytes are from the census */
 };
@@ -179,6 +196,7 @@ struct rft_site {
     uint64_t *ages;            /* deaths by age, RFT_AGE_BUCKETS of them; [0] equals died_at_once */
     struct rft_growth growth;
     uint32_t growing; /* index in growing this site is part of, or RFT_NONE */
+    uint32_t held;    /* index in held, or RFT_NONE */
 };
 
 /* One thing that keeps growing: best first in rft_model.growing. */
@@ -195,6 +213,103 @@ struct rft_growing {
     struct rft_growth growth;   /* of all members together, without companions */
     uint64_t total_grown_bytes; /* members and companions */
     double total_bytes_per_s;
+    uint32_t held; /* index in held: what the heap says of its objects; RFT_NONE: nothing */
+};
+
+/* --- the heap: only of traces that it was looked through in (`run --holders`) ------------- */
+
+/* One look through the heap of one interpreter. */
+struct rft_heap {
+    uint32_t process;
+    uint32_t interpreter; /* RFT_NONE: not known */
+    uint64_t time_ms;     /* model time */
+    uint32_t kind;        /* enum rft_heap_kind; 0: not known, the numbers are 0 */
+    uint32_t flags;       /* enum rft_heap_flags */
+    uint64_t objects, references, bytes, pause_ms;
+    uint64_t garbage_objects, garbage_bytes;
+    uint64_t collector_ms;   /* that CPython's cycle collector took until then */
+    uint32_t collector_time; /* enum rft_collector_time */
+    const char *label;       /* "" if it has none; if refused: why */
+    bool last;               /* of its interpreter: the results below are this one's */
+};
+
+/* One reference of a path. */
+struct rft_step {
+    uint32_t kind;      /* RFT_EDGE_..., RFT_ROOT_... */
+    uint32_t repeats;   /* so many steps, this one the last of them, come again and again */
+    const char *type;   /* of the holder; NULL: a root */
+    const char *label;  /* NULL: none, or a different one for each object of the pattern */
+    const char *detail; /* of roots; NULL: none */
+    uint64_t index;     /* RFT_NEVER: none, or a different one for each object */
+};
+
+/* From a root to an object, without what goes without saying: an instance's or module's
+ * dict, the tuple between a function and its cells. */
+struct rft_path {
+    const struct rft_step *steps;
+    uint32_t count;
+};
+
+/* Objects that are held in the same way. */
+struct rft_pattern {
+    uint64_t objects; /* of the sampled */
+    struct rft_path path;
+};
+
+struct rft_surplus {
+    int64_t surplus; /* refcount less references found */
+    uint64_t objects;
+};
+
+/* Refcounts against the references that were found; docs/VERDICT.md. */
+struct rft_refcounts {
+    uint64_t audited;
+    const struct rft_surplus *pairs; /* ascending by surplus */
+    uint32_t pair_count;
+    uint64_t surplus_objects, surplus_references; /* held by C code */
+    uint64_t missing_objects, missing_references; /* released too often */
+    uint32_t looks;              /* through the heap, in which the objects were audited */
+    uint64_t earlier_objects;    /* surplus_objects in the first of several looks */
+    uint64_t earlier_references; /* the same of references */
+    bool leaked;                 /* objects that C code holds, and that become more */
+    bool suspected; /* nearly all objects of a line of the program, of which it is not known
+                     * whether they become more: kept or leaked by C code */
+    bool piled;     /* few objects, to which C code has more and more references, or very many */
+    bool too_few;   /* a use after free in waiting */
+};
+
+/* What the last look says of the objects of one type that were born at one place: by any
+ * caller, in any thread, process and interpreter. */
+struct rft_held {
+    uint32_t site;           /* the one with the most objects */
+    const uint32_t *members; /* all sites, `site` first */
+    uint32_t member_count;
+    uint32_t growing; /* index in growing, or RFT_NONE */
+    /* Who holds them. */
+    uint64_t objects;        /* found in the heap */
+    uint64_t retained_bytes; /* what would be freed with them; sites of several callers or
+                              * threads are added up */
+    uint64_t sampled, unreachable;
+    const struct rft_pattern *patterns; /* most objects first */
+    uint32_t pattern_count;
+    struct rft_refcounts refcounts;
+    uint64_t garbage_objects, garbage_bytes; /* that only the cycle collector can free */
+};
+
+/* Garbage cycles of one shape. */
+struct rft_cycle {
+    uint32_t site; /* of one object; RFT_NONE: not of the trace */
+    uint64_t cycles, objects;
+    struct rft_path path; /* comes back to where it begins */
+};
+
+/* An object that much would be freed with. */
+struct rft_retainer {
+    uint32_t process;
+    uint32_t site; /* RFT_NONE: not of the trace */
+    const char *type;
+    uint64_t bytes, retained_bytes, retained_objects;
+    struct rft_path path;
 };
 
 /* Whole program over time. */
@@ -210,7 +325,7 @@ struct rft_inexact_reason {
 };
 
 struct rft_model {
-    struct rft_process *processes;
+    struct rft_process *processes; /* by their start */
     struct rft_thread *threads;
     struct rft_interpreter *interpreters;
     struct rft_type *types;
@@ -222,6 +337,11 @@ struct rft_model {
     struct rft_timeline_point *timeline; /* ascending */
     struct rft_loss *loss_list;
     struct rft_mark *marks;
+    struct rft_heap *heaps;         /* looks through the heap: by process, then time */
+    struct rft_held *held;          /* most retained bytes first */
+    struct rft_cycle *cycles;       /* most objects first */
+    struct rft_retainer *retainers; /* most retained bytes first */
+    uint32_t heap_count, held_count, cycle_count, retainer_count;
     uint32_t process_count, thread_count, interpreter_count, type_count, frame_count;
     uint32_t stack_count, site_count, part_count, growing_count;
     size_t timeline_count, loss_count, mark_count;

@@ -6,6 +6,24 @@
 #include "analyze/curve.h"
 #include "analyze/model.h"
 
+/* fmin(), fmax() and ceil() of what is not negative, without libm: to load that takes a tenth of a
+ * look at a process. */
+static inline double rft_lesser(double a, double b)
+{
+    return a < b || b != b ? a : b;
+}
+
+static inline double rft_greater(double a, double b)
+{
+    return a > b || b != b ? a : b;
+}
+
+static inline unsigned rft_whole(double value)
+{
+    unsigned whole = (unsigned)value;
+    return whole < value ? whole + 1 : whole;
+}
+
 enum {
     /* Enough to tell a line from a step, few enough that a slow leak has objects in
      * most of them. */
@@ -19,13 +37,14 @@ struct rft_profile {
     unsigned used;    /* windows up to the end of the site's regular life */
     double window_ms;
     uint64_t end_ms; /* end of its regular life: of the run, or where it was released at
-                      * exit; process' time, like all here */
+                      * exit; process' time without pauses, like all here */
     bool released;   /* objects were freed when the program ended */
 
     /* Per window; sums for groups of sites. */
     double rise[RFT_WINDOWS]; /* by how much the floor rose: objects that came to stay */
     double births[RFT_WINDOWS];
     double survivors[RFT_WINDOWS]; /* final survivors born in it */
+    double most[RFT_WINDOWS];      /* alive at one time in it */
     const double *program_births;  /* the frame's */
 
     double fall[RFT_WINDOWS]; /* the deepest fall that begins in or after it */
@@ -36,10 +55,13 @@ struct rft_profile {
     double final_survivors; /* of the census; 0 if there is none */
     double revived;         /* deaths taken back */
     double collected;       /* freed by the collection before the final census */
+    double names_peak;      /* most strings that only the cache of look-ups held; these are
+                             * in births and survivors, and in no other number */
 };
 
-/* What profiles of a process are made with. */
+/* What profiles of a process are made with. Times are without pauses: rft_lived_ms(). */
 struct rft_profile_frame {
+    const struct rft_process *process;
     uint64_t duration_ms;
     uint64_t tick_ms;
     unsigned windows;
@@ -47,15 +69,18 @@ struct rft_profile_frame {
     double births[RFT_WINDOWS]; /* of the whole process */
 };
 
-/* @param whole The process's births and deaths. */
-void rft_profile_frame_init(struct rft_profile_frame *frame, uint64_t duration_ms, uint64_t tick_ms,
-                            const rft_curve_points *whole);
+/* @param process Borrowed as long as the frame is used.
+ * @param whole The process's births and deaths. Changed: times without pauses. */
+void rft_profile_frame_init(struct rft_profile_frame *frame, const struct rft_process *process,
+                            rft_curve_points *whole);
 
-/* @param points Of one site or of several together, sorted. Changed: `deaths` of
- *               each point becomes the live count after it.
+/* @param points Of one site or of several together, sorted, with a point at the time of each
+ *               of `names`. Changed: times are without pauses, and
+ *               `deaths` of each point becomes the live count after it.
+ * @param names How many of them only the cache of look-ups held: more (births) and fewer.
  * @param parts Parts whose survivors and collected ones belong to the profile. */
 void rft_profile_make(const struct rft_profile_frame *frame, rft_curve_points *points,
-                      const struct rft_site_part *const *parts, size_t part_count,
-                      struct rft_profile *ret);
+                      const rft_curve_points *names, const struct rft_site_part *const *parts,
+                      size_t part_count, struct rft_profile *ret);
 
 #endif

@@ -18,6 +18,21 @@ struct rft_text {
     uint64_t hash;
 };
 
+/* What the looks of one process say of one site. */
+struct rft_heap_part {
+    uint32_t site; /* the store's, then the model's */
+    uint32_t heap; /* the look: index in heaps */
+    uint64_t objects, retained_bytes, sampled, unreachable;
+    const struct rft_pattern *patterns;
+    uint32_t pattern_count;
+    uint64_t audited;
+    const struct rft_surplus *pairs;
+    uint32_t pair_count;
+    uint32_t looks;
+    uint64_t earlier_objects, earlier_references;
+    uint64_t garbage_objects, garbage_bytes;
+};
+
 struct rft_model_store {
     struct rft_arena arena;
     RFT_VEC(struct rft_text) texts;
@@ -37,6 +52,11 @@ struct rft_model_store {
     RFT_VEC(struct rft_timeline_point) timeline;
     RFT_VEC(struct rft_loss) losses;
     RFT_VEC(struct rft_mark) marks;
+    RFT_VEC(struct rft_heap) heaps;
+    RFT_VEC(struct rft_heap_part) heap_parts;
+    RFT_VEC(struct rft_held) held;
+    RFT_VEC(struct rft_cycle) cycles;
+    RFT_VEC(struct rft_retainer) retainers;
     RFT_VEC(struct rft_inexact_reason) reasons;
     RFT_VEC(const char *) warnings;
     /* The whole program's births and deaths, of all processes, to become the
@@ -77,6 +97,7 @@ struct rft_intake_site {
     uint64_t peak_live;
     uint64_t *ages; /* NULL: no death but at once */
     struct rft_curve *curve;
+    struct rft_curve *names; /* as struct rft_site_part has it */
     /* The last census that named the site. */
     struct rft_survivors *survivors;
     uint64_t survivor_count, survivor_bytes;
@@ -101,6 +122,9 @@ struct rft_intake {
     struct rft_curve_point pending;
     uint64_t unseen_births, inferred_deaths, dropped_births;
     uint32_t ticks;
+    /* The last tick, and the distance and births of those before it that were no pause. */
+    uint64_t last_tick_ms, births_then, usual_gap_ms, usual_births;
+    RFT_VEC(struct rft_pause) pauses;
     size_t marks_seen;
     bool collecting; /* the mark of the final collection has come */
     rft_progress_fn *progress;
@@ -113,10 +137,58 @@ void rft_intake_visitor(struct rft_intake *intake, struct rft_trace_visitor *ret
 struct rft_error *rft_intake_finish(struct rft_intake *intake);
 void rft_intake_deinit(struct rft_intake *intake);
 
+/* --- names.c: what the interpreter's cache of look-ups held ---------------------------- */
+
+/* After the file was read. */
+struct rft_error *rft_names_take(struct rft_intake *intake, const struct rft_trace *trace);
+
+/* --- pauses.c: when the process did not run ---------------------------------------------- */
+
+/* A tick is coming in; the ones before it are counted. False: no memory. */
+bool rft_pauses_see(struct rft_intake *intake, uint64_t time_ms);
+/* Process' time without pauses, and back. */
+uint64_t rft_lived_ms(const struct rft_process *process, uint64_t ms);
+uint64_t rft_told_ms(const struct rft_process *process, uint64_t lived_ms);
+
 /* --- merge.c: a file that was read becomes part of the model -------------------------- */
 
 struct rft_error *rft_merge(struct rft_model *model, const char *path,
                             const struct rft_trace *trace, const struct rft_intake *intake);
+
+/* --- heap.c: what a file says of the heap ------------------------------------------------ */
+
+/* The model's numbers of the trace's ids; RFT_NONE: nothing is known of it. */
+struct rft_heap_ids {
+    const struct rft_trace *trace;
+    uint32_t process;
+    const uint32_t *sites; /* ids 0 to site_count */
+    uint32_t site_count;
+    const uint32_t *interpreters;
+};
+
+bool rft_heap_take(struct rft_model_store *store, const struct rft_heap_ids *ids);
+
+/* --- held.c: sites of one type and place together; after the search for growth ------------ */
+
+struct rft_error *rft_held_find(struct rft_model *model);
+
+/* --- path.c -------------------------------------------------------------------------------- */
+
+/* Leaves out what goes without saying, and folds what repeats. `steps` is changed; returns
+ * how many are left. */
+uint32_t rft_path_tidy(struct rft_step *steps, uint32_t count);
+
+/* Puts together patterns that are the same, or differ in nothing but their keys; most
+ * objects first. Returns how many are left. */
+uint32_t rft_patterns_join(struct rft_pattern *patterns, uint32_t count, struct rft_arena *arena);
+
+/* --- refcounts.c ---------------------------------------------------------------------------- */
+
+/* Sums and verdict, from the pairs, the looks and how the objects grow.
+ *
+ * @param by_program Whether a line of the program or of a package made them, and no import. */
+void rft_refcounts_judge(struct rft_refcounts *refcounts, const struct rft_growth *growth,
+                         bool by_program);
 
 /* --- build.c: from collected parts to the finished model ------------------------------- */
 

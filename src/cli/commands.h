@@ -8,7 +8,7 @@
 /* Exit codes of the command. Scripts rely on them: they never change meaning. */
 enum {
     EXIT_FINE = 0,
-    EXIT_UNREADABLE = 1,       /* report, diff: no trace could be read */
+    EXIT_UNREADABLE = 1,       /* report, diff, inspect: nothing could be read */
     EXIT_USAGE = 2,            /* the command line makes no sense */
     EXIT_RUN_FAILED = 125,     /* run: reftracer itself failed, or nothing was traced */
     EXIT_NOT_EXECUTABLE = 126, /* run: the program was found but can't be executed */
@@ -20,6 +20,7 @@ enum {
 int run_main(int argc, char **argv);
 int report_main(int argc, char **argv);
 int diff_main(int argc, char **argv);
+int inspect_main(int argc, char **argv);
 
 /* Writes one line to stderr: "reftracer: " and the message, whose control
  * characters are shown as escapes (file names may hold any). */

@@ -11,7 +11,7 @@
 #include "report/json_report.h"
 
 struct diff_options {
-    long top;
+    long top, stack_limit;
     bool json, no_colour;
 };
 
@@ -27,6 +27,8 @@ static void print_help(void)
            "Options:\n"
            "  -n, --top N      rows of a table, at most\n"
            "      --json       everything, for programs (docs/JSON-SCHEMA.md)\n"
+           "      --stack-limit N  frames of a stack in --json, innermost first; 0: all (without:\n"
+           "                   1,000, and fewer once there are 4 million frames)\n"
            "      --no-color   no colours on a terminal; so does the variable NO_COLOR\n"
            "  -h, --help       this text\n"
            "\n"
@@ -37,10 +39,11 @@ static void print_help(void)
 /* Returns an exit code, or -1 to go on. */
 static int parse(int argc, char **argv, struct diff_options *options)
 {
-    enum { OPTION_JSON = 256, OPTION_NO_COLOUR };
+    enum { OPTION_JSON = 256, OPTION_STACK_LIMIT, OPTION_NO_COLOUR };
     static const struct option long_options[] = {
         {"top", required_argument, NULL, 'n'},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"stack-limit", required_argument, NULL, OPTION_STACK_LIMIT},
         {"no-color", no_argument, NULL, OPTION_NO_COLOUR},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -57,6 +60,14 @@ static int parse(int argc, char **argv, struct diff_options *options)
             break;
         case OPTION_JSON:
             options->json = true;
+            break;
+        case OPTION_STACK_LIMIT:
+            if (!read_number(optarg, INT_MAX, &options->stack_limit))
+                return usage_error("diff", "--stack-limit needs a number of frames, not \"%s\"",
+                                   optarg);
+            /* The reports' 0 are their own bounds. */
+            if (options->stack_limit == 0)
+                options->stack_limit = INT_MAX;
             break;
         case OPTION_NO_COLOUR:
             options->no_colour = true;
@@ -78,7 +89,7 @@ static struct rft_error *write_diff(const struct diff_options *options, const st
     if (error != NULL)
         return error;
     if (options->json) {
-        json_diff(stdout, a, b, &diff, (uint32_t)options->top);
+        json_diff(stdout, a, b, &diff, (uint32_t)options->top, (uint32_t)options->stack_limit);
     } else {
         struct page page;
         page_init(&page, stdout, options->no_colour ? COLOUR_NEVER : COLOUR_AUTO);

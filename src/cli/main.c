@@ -11,10 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "late/late.h"
 
 struct subcommand {
     const char *name;
@@ -28,6 +29,7 @@ static const struct subcommand subcommands[] = {
     {"report", report_main, "reftracer report app.rft", "what grows, what is garbage, where"},
     {"diff", diff_main, "reftracer diff before.rft after.rft",
      "what one run has more of than another"},
+    {"inspect", inspect_main, "reftracer inspect 4711", "threads and stacks of a process or core"},
 };
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
@@ -36,7 +38,8 @@ static void print_help(void)
 {
     printf("reftracer follows every Python object from birth to death and says which lines\n"
            "keep making objects that never die. It traces CPython 3.13 and newer; the traced\n"
-           "program needs no change and nothing installed.\n\n");
+           "program needs no change and nothing installed. And it shows every interpreter,\n"
+           "thread and stack of a CPython 3.8 or newer that runs, hangs or has crashed.\n\n");
     for (int i = 0; i < SUBCOMMANDS; i++)
         printf("  %-46s %s\n", subcommands[i].example, subcommands[i].purpose);
     printf("\n"
@@ -44,10 +47,26 @@ static void print_help(void)
            "\n"
            "Options:\n"
            "  -h, --help      this text\n"
-           "  -V, --version   the version\n"
+           "  -V, --version   the version, and the libraries that it was built with\n"
            "\n"
-           "Exit codes: 0 fine; 1 a trace could not be read; 2 the command line is wrong.\n"
-           "`run` passes on the program's own exit code, and adds 125 to 127 (see its help).\n");
+           "Exit codes: 0 fine; 1 a trace, process or core could not be read; 2 the command\n"
+           "line is wrong. `run` passes on the exit code of the program, and adds 125 to 127 (see\n"
+           "its help).\n");
+}
+
+/* The build's defaults are to take each library if it is there: what is missing, and what
+ * that means, must be easy to see. */
+static void print_version(void)
+{
+    static const char with[] = RFT_BUILT_WITH, without[] = RFT_BUILT_WITHOUT;
+    printf("reftracer %s\n", REFTRACER_VERSION);
+    if (with[0] != '\0')
+        printf("built with %s\n", with);
+    if (without[0] != '\0')
+        printf("built without %s\n", without);
+    for (enum rft_late what = 0; what < RFT_LATE_COUNT; what++)
+        if (rft_late_missing(what) != NULL)
+            printf("%s\n", rft_late_missing(what));
 }
 
 /* A standard descriptor that is closed would be given to the next file that
@@ -78,9 +97,6 @@ static int finish_stdout(int code)
 int main(int argc, char **argv)
 {
     keep_standard_descriptors_taken();
-    setlocale(LC_ALL, "");
-    /* Numbers look the same everywhere, so that scripts can read them. */
-    setlocale(LC_NUMERIC, "C");
 
     if (argc < 2) {
         say("no command given. Start with: reftracer run -o app.rft -- python3 app.py");
@@ -89,7 +105,7 @@ int main(int argc, char **argv)
     }
     const char *name = argv[1];
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-        printf("reftracer %s\n", REFTRACER_VERSION);
+        print_version();
         return finish_stdout(EXIT_FINE);
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||

@@ -9,13 +9,14 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "report/json_report.h"
 #include "report/view.h"
 
 struct report_options {
     const struct rft_view *view;
     enum group_by group_by;
-    long top;
+    long top, stack_limit;
     const char *filter;
     bool full_stacks, json, no_colour;
 };
@@ -32,14 +33,16 @@ static void print_help(void)
            "Options:\n"
            "  -v, --view VIEW      what to show (without: summary)\n");
     for (int i = 0; i < RFT_VIEW_COUNT; i++)
-        printf("                         %-8s %s\n", rft_views[i].name, rft_views[i].purpose);
-    printf("  -g, --group-by KEY   what a row of a table stands for:\n"
+        printf("                         %-9s %s\n", rft_views[i].name, rft_views[i].purpose);
+    printf("  -g, --group-by KEY   what a row of a table stands for (without -v: sites):\n"
            "                         %s\n"
            "  -n, --top N          rows of a table, at most\n"
            "  -F, --filter TEXT    only what has TEXT in its type, thread, or any file or\n"
            "                       function of its stack; upper or lower case is the same\n"
            "      --full-stacks    all frames, not only the program's own\n"
            "      --json           everything, for programs (docs/JSON-SCHEMA.md)\n"
+           "      --stack-limit N  frames of a stack in --json, innermost first; 0: all (without:\n"
+           "                       1,000, and fewer once there are 4 million frames)\n"
            "      --no-color       no colours on a terminal; so does the variable NO_COLOR\n"
            "  -h, --help           this text\n"
            "\n"
@@ -54,7 +57,7 @@ static void print_help(void)
 /* Returns an exit code, or -1 to go on. */
 static int parse(int argc, char **argv, struct report_options *options)
 {
-    enum { OPTION_FULL_STACKS = 256, OPTION_JSON, OPTION_NO_COLOUR };
+    enum { OPTION_FULL_STACKS = 256, OPTION_JSON, OPTION_STACK_LIMIT, OPTION_NO_COLOUR };
     static const struct option long_options[] = {
         {"view", required_argument, NULL, 'v'},
         {"group-by", required_argument, NULL, 'g'},
@@ -62,6 +65,7 @@ static int parse(int argc, char **argv, struct report_options *options)
         {"filter", required_argument, NULL, 'F'},
         {"full-stacks", no_argument, NULL, OPTION_FULL_STACKS},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"stack-limit", required_argument, NULL, OPTION_STACK_LIMIT},
         {"no-color", no_argument, NULL, OPTION_NO_COLOUR},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -77,7 +81,7 @@ static int parse(int argc, char **argv, struct report_options *options)
             if (options->view == NULL)
                 return usage_error("report",
                                    "there is no view \"%s\"; there are summary, leaks, churn, "
-                                   "types, sites and ages",
+                                   "types, sites, ages, holders, retained, refcounts and garbage",
                                    optarg);
             break;
         case 'g':
@@ -99,6 +103,14 @@ static int parse(int argc, char **argv, struct report_options *options)
         case OPTION_JSON:
             options->json = true;
             break;
+        case OPTION_STACK_LIMIT:
+            if (!read_number(optarg, INT_MAX, &options->stack_limit))
+                return usage_error("report", "--stack-limit needs a number of frames, not \"%s\"",
+                                   optarg);
+            /* The reports' 0 are their own bounds. */
+            if (options->stack_limit == 0)
+                options->stack_limit = INT_MAX;
+            break;
         case OPTION_NO_COLOUR:
             options->no_colour = true;
             break;
@@ -119,7 +131,7 @@ static struct rft_error *write_report(const struct report_options *options,
     if (error != NULL)
         return error;
     if (options->json) {
-        json_report(stdout, model, &filter, (uint32_t)options->top);
+        json_report(stdout, model, &filter, (uint32_t)options->top, (uint32_t)options->stack_limit);
     } else {
         struct page page;
         page_init(&page, stdout, options->no_colour ? COLOUR_NEVER : COLOUR_AUTO);
@@ -141,10 +153,14 @@ static struct rft_error *write_report(const struct report_options *options,
 
 int report_main(int argc, char **argv)
 {
-    struct report_options options = {.view = &rft_views[RFT_VIEW_SUMMARY]};
+    struct report_options options = {0};
     int code = parse(argc, argv, &options);
     if (code >= 0)
         return code;
+    /* Who says what a row stands for wants rows: the summary has few. */
+    if (options.view == NULL)
+        options.view =
+            &rft_views[options.group_by != GROUP_DEFAULT ? RFT_VIEW_SITES : RFT_VIEW_SUMMARY];
     if (optind == argc)
         return usage_error("report", "which trace? For example: reftracer report app.rft");
 
@@ -156,8 +172,10 @@ int report_main(int argc, char **argv)
     /* The whole list, as it can be given again, unless it is too long to read. */
     struct rft_strbuf files = {0};
     enum { FILES_NAMED = 3 };
-    for (int i = optind; i < argc && i < optind + FILES_NAMED; i++)
-        rft_strbuf_format(&files, "%s%s", i > optind ? " " : "", argv[i]);
+    for (int i = optind; i < argc && i < optind + FILES_NAMED; i++) {
+        rft_strbuf_add(&files, i > optind ? " " : "");
+        rft_text_shell(&files, argv[i], strlen(argv[i]));
+    }
     if (argc - optind > FILES_NAMED)
         rft_strbuf_add(&files, " ...");
     struct rft_error *error = write_report(&options, model, rft_strbuf_text(&files));

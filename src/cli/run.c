@@ -24,6 +24,9 @@ static void print_help(void)
         "                      (without: reftracer-NAME.PID.rft in the working folder)\n"
         "  -f, --force         replace an existing trace and those of its child processes\n"
         "      --python EXE    run the script, module or code with this Python\n"
+        "      --holders[=SECONDS] look through the heap before the survivors are counted:\n"
+        "                      who holds them, what they retain, garbage in cycles, refcounts\n"
+        "                      that do not add up; the program waits up to 60 seconds for it\n"
         "      --no-gc         no gc.collect() before the survivors are counted: garbage\n"
         "                      in cycles then counts as alive\n"
         "      --no-children   do not trace child processes\n"
@@ -44,16 +47,28 @@ static void print_help(void)
         "  127  the program was not found\n");
 }
 
+/* text: NULL for the usual bound. */
+static bool read_seconds(const char *text, unsigned long *ms)
+{
+    char *end;
+    double seconds = text != NULL ? strtod(text, &end) : 60;
+    if (text != NULL && (end == text || *end != '\0'))
+        return false;
+    *ms = seconds >= 0.001 && seconds <= 3600 ? (unsigned long)(seconds * 1000 + 0.5) : 0;
+    return *ms > 0;
+}
+
 /* Reads the options up to the program's own words. Returns an exit code, or -1
  * to go on with *kind and optind. */
 static int parse(int argc, char **argv, struct run_options *options, enum program_kind *kind,
                  char **subject)
 {
-    enum { OPTION_PYTHON = 256, OPTION_NO_GC, OPTION_NO_CHILDREN };
+    enum { OPTION_PYTHON = 256, OPTION_HOLDERS, OPTION_NO_GC, OPTION_NO_CHILDREN };
     static const struct option long_options[] = {
         {"output", required_argument, NULL, 'o'},
         {"force", no_argument, NULL, 'f'},
         {"python", required_argument, NULL, OPTION_PYTHON},
+        {"holders", optional_argument, NULL, OPTION_HOLDERS},
         {"no-gc", no_argument, NULL, OPTION_NO_GC},
         {"no-children", no_argument, NULL, OPTION_NO_CHILDREN},
         {"quiet", no_argument, NULL, 'q'},
@@ -75,6 +90,10 @@ static int parse(int argc, char **argv, struct run_options *options, enum progra
             break;
         case OPTION_PYTHON:
             options->python = optarg;
+            break;
+        case OPTION_HOLDERS:
+            if (!read_seconds(optarg, &options->holders))
+                return usage_error("run", "--holders takes seconds, from 0.001 to 3600");
             break;
         case OPTION_NO_GC:
             options->no_gc = true;

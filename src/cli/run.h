@@ -12,6 +12,7 @@ struct run_options {
     const char *python; /* --python, or NULL */
     bool no_gc;
     bool no_children;
+    unsigned long holders; /* ms that looking through the heap may take, 0: don't */
     bool quiet;
 };
 

@@ -63,6 +63,7 @@ static void become_program(const struct run_options *options, const struct progr
     set_number("REFTRACER_MAIN_PID", true, (long)pid);
     set_number("REFTRACER_CHILDREN", options->no_children, 0);
     set_number("REFTRACER_GC", options->no_gc, 0);
+    set_number("REFTRACER_HOLDERS", options->holders > 0, (long)options->holders);
     if (status_path != NULL)
         setenv("REFTRACER_STATUS", status_path, 1);
     else

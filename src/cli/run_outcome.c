@@ -1,5 +1,6 @@
 /* What came of `run`: reads what the agents reported, tells it in a line or
  * two, and chooses the exit code. */
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/run.h"
 #include "report/units.h"
@@ -73,6 +74,19 @@ static const char *sized(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
+/* Agents write newlines and backslashes as \n and \\, so that a line stays a line. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (; *text; text++) {
+        if (text[0] == '\\' && (text[1] == 'n' || text[1] == '\\'))
+            *to++ = *++text == 'n' ? '\n' : '\\';
+        else
+            *to++ = *text;
+    }
+    *to = '\0';
+}
+
 /* "traced PID HEXVERSION PATH", "refused PID WHY" or "stopped PID WHY". Lines
  * that are none of these come from a newer agent, and are skipped. */
 static void take_line(char *line, const struct child_end *end, struct report *report)
@@ -81,6 +95,7 @@ static void take_line(char *line, const struct child_end *end, struct report *re
     long pid = 0;
     int at = 0;
     line[strcspn(line, "\n")] = '\0';
+    unescape(line);
     if (sscanf(line, "%15s %ld %n", word, &pid, &at) < 2 || at == 0)
         return;
     char *rest = line + at;
@@ -182,23 +197,31 @@ static void tell_written(const struct output *output, const struct child_end *en
     if (WIFSIGNALED(end->wait_status))
         say("the program was ended by signal %d (%s)", WTERMSIG(end->wait_status),
             strsignal(WTERMSIG(end->wait_status)));
-    if (report->children == 0)
-        say("wrote %s%s (%s%s)", output->shown, file, main_size, totals);
-    else
-        say("wrote %s%s (%s%s) and %lu more of child processes (%s)", output->shown, file,
-            main_size, totals, report->children, child_size);
-    if (report->children == 0)
-        say("now see what grows: reftracer report %s%s", output->shown, file);
-    else
-        say("now see what grows: reftracer report %s%s %s%.*s.*.rft", output->shown, file,
-            output->shown, (int)stem, file);
+    /* As words for a shell: the second line is there to be copied. */
+    struct rft_strbuf name = {0}, word = {0}, children = {0};
+    rft_strbuf_format(&name, "%s%s", output->shown, file);
+    rft_text_shell(&word, rft_strbuf_text(&name), name.length);
+    rft_text_shell(&children, rft_strbuf_text(&name), strlen(output->shown) + stem);
+    const char *shown = rft_strbuf_text(&word);
+    if (report->children == 0) {
+        say("wrote %s (%s%s)", shown, main_size, totals);
+        say("now see what grows: reftracer report %s", shown);
+    } else {
+        say("wrote %s (%s%s) and %lu more of child processes (%s)", shown, main_size, totals,
+            report->children, child_size);
+        say("now see what grows: reftracer report %s %s.*.rft", shown, rft_strbuf_text(&children));
+    }
+    rft_strbuf_deinit(&name);
+    rft_strbuf_deinit(&word);
+    rft_strbuf_deinit(&children);
 }
 
 static void tell_nothing(const struct program *program, const struct report *report)
 {
-    const char *why = report->lasting_refusal != NULL ? report->lasting_refusal : report->refusal;
-    if (why == NULL)
-        why = report->stop;
+    /* The command itself is such a CPython: its agent has said so at once. */
+    if (report->lasting_refusal != NULL)
+        return;
+    const char *why = report->refusal != NULL ? report->refusal : report->stop;
     if (why != NULL)
         say("nothing was traced: %s", why);
     else if (program->obstacle != PRELOAD_WORKS)
@@ -217,7 +240,10 @@ int outcome_tell(const struct run_options *options, const struct program *progra
     if (status_path != NULL) {
         read_status(status_path, end, &report);
         unlink(status_path);
-    } else { /* no messages from the agents: the trace itself must do */
+    }
+    if (report.traced == 0) {
+        /* No message from an agent: there was no place for it, or the program left no descriptor
+         * to write it with. Then the trace itself must do. */
         report.main_bytes = file_size(end->trace);
         report.main_traced = report.main_bytes > 0;
         report.traced = report.main_traced;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,8 +92,17 @@ static bool can_create_in(const char *folder)
     return file >= 0;
 }
 
+enum { FILE_SIZE_LEAST = 4096 };
+
 static int check_folder(const struct output *output)
 {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < FILE_SIZE_LEAST) {
+        say("cannot write a trace: files may have no more than %llu bytes here. Raise that limit: "
+            "ulimit -f unlimited",
+            (unsigned long long)limit.rlim_cur);
+        return EXIT_RUN_FAILED;
+    }
     if (can_create_in(output->folder))
         return 0;
     say("cannot write the trace to %s: %s. Give another place with -o FILE",

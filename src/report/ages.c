@@ -124,6 +124,8 @@ struct rft_error *view_ages(const struct rft_report *report)
         return error;
     group_sort(&list, ORDER_BIRTHS);
     report_opening(report);
+    if (report_is_void(report))
+        return NULL;
     error = write_histogram(report, &list.all);
     if (error == NULL)
         error = write_groups(report, &list, by);

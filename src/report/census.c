@@ -69,6 +69,8 @@ struct rft_error *census_table(const struct rft_report *report, const char *head
 struct rft_error *view_types(const struct rft_report *report)
 {
     report_opening(report);
+    if (report_is_void(report))
+        return NULL;
     enum group_by by = report->group_by != GROUP_DEFAULT ? report->group_by : GROUP_TYPE;
     return census_table(report, "Most bytes alive", report_top(report, ROWS), by, ORDER_LIVE_BYTES);
 }
@@ -76,6 +78,8 @@ struct rft_error *view_types(const struct rft_report *report)
 struct rft_error *view_sites(const struct rft_report *report)
 {
     report_opening(report);
+    if (report_is_void(report))
+        return NULL;
     enum group_by by = report->group_by != GROUP_DEFAULT ? report->group_by : GROUP_SITE;
     return census_table(report, "Most bytes alive", report_top(report, ROWS), by, ORDER_LIVE_BYTES);
 }

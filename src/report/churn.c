@@ -78,6 +78,8 @@ struct rft_error *churn_table(const struct rft_report *report, uint32_t limit, e
 struct rft_error *view_churn(const struct rft_report *report)
 {
     report_opening(report);
+    if (report_is_void(report))
+        return NULL;
     return churn_table(report, report_top(report, ROWS),
                        report->group_by != GROUP_DEFAULT ? report->group_by : GROUP_SITE, true);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/strbuf.h"
+#include "report/held.h"
 #include "report/place.h"
 #include "report/units.h"
 
@@ -25,6 +26,8 @@ const char *growth_word(enum rft_growth_kind kind)
         return "level";
     case RFT_GROWTH_CYCLIC:
         return "up and down";
+    case RFT_GROWTH_TURNOVER:
+        return "come and go";
     case RFT_GROWTH_SLOWING:
         return "slowing";
     case RFT_GROWTH_GROWING:
@@ -44,6 +47,8 @@ const char *growth_reason(enum rft_growth_kind kind)
         return "filled up, then level: cache, pool";
     case RFT_GROWTH_CYCLIC:
         return "up and down: batches, cycles";
+    case RFT_GROWTH_TURNOVER:
+        return "come and go: more work, more alive";
     case RFT_GROWTH_SLOWING:
         return "rises ever slower";
     case RFT_GROWTH_GROWING:
@@ -140,6 +145,36 @@ static void write_companions(const struct rft_report *report, const struct rft_g
     rft_strbuf_deinit(&line);
 }
 
+/* A look that was refused has found nothing. */
+static bool was_looked_through(const struct rft_model *model)
+{
+    for (uint32_t i = 0; i < model->heap_count; i++)
+        if (model->heaps[i].objects > 0)
+            return true;
+    return false;
+}
+
+static void write_why_not(const struct rft_report *report, const struct rft_heap *heap)
+{
+    struct rft_strbuf line = {0};
+    rft_strbuf_format(&line, "who holds them is not known: %s", heap->label);
+    page_paragraph(report->page, INK_CAUTION, 5, rft_strbuf_text(&line));
+    rft_strbuf_deinit(&line);
+}
+
+/* Nobody holds them, and they are there: the collector is off, or rarely comes to the old. */
+static void write_garbage(const struct rft_report *report, const struct rft_held *held)
+{
+    char objects[UNIT_SIZE];
+    struct rft_strbuf line = {0};
+    rft_strbuf_format(&line,
+                      "held by: nobody: %s waited in cycles for the collector (--view garbage); is "
+                      "it off, or does it come too rarely?",
+                      units_exact(held->garbage_objects, objects, sizeof objects));
+    page_paragraph(report->page, INK_PLAIN, 5, rft_strbuf_text(&line));
+    rft_strbuf_deinit(&line);
+}
+
 static void write_one(const struct rft_report *report, const struct rft_growing *growing,
                       uint32_t number, unsigned frames)
 {
@@ -181,6 +216,17 @@ static void write_one(const struct rft_report *report, const struct rft_growing 
         page_line(page);
     }
     write_companions(report, growing);
+    const struct rft_held *held = growing->held != RFT_NONE ? &model->held[growing->held] : NULL;
+    if (held && held->garbage_objects > held->objects / 2) {
+        write_garbage(report, held);
+    } else if (held && held->pattern_count > 0) {
+        held_by(report, held, 5, 2);
+    } else if (was_looked_through(model)) {
+        page_put(page, INK_DIM, "     none was left when the heap was looked through");
+        page_line(page);
+    } else if (model->heap_count > 0 && model->heaps[0].flags & RFT_HEAP_REFUSED) {
+        write_why_not(report, &model->heaps[0]);
+    }
 }
 
 void growing_list(const struct rft_report *report, uint32_t limit, unsigned frames)

@@ -40,15 +40,16 @@ static void write_growth(struct rft_json *json, const char *key, const struct rf
 }
 
 static void write_site(struct rft_json *json, const struct rft_model *a, const struct rft_model *b,
-                       const struct rft_diff_site *row)
+                       struct json_stacks *stacks, const struct rft_diff_site *row)
 {
     const struct rft_model *model = row->b_site != RFT_NONE ? b : a;
     const struct rft_site *site =
         &model->sites[row->b_site != RFT_NONE ? row->b_site : row->a_site];
+    rft_json_line(json);
     rft_json_object_begin(json);
     rft_json_key(json, "type");
     rft_json_string(json, model->types[site->type].name);
-    json_stack(json, model, site->stack);
+    json_stack(json, model, stacks, site->stack);
     rft_json_key(json, "moved");
     rft_json_bool(json, row->moved);
     write_counts(json, "a", &row->a);
@@ -59,9 +60,10 @@ static void write_site(struct rft_json *json, const struct rft_model *a, const s
 }
 
 void json_diff(FILE *to, const struct rft_model *a, const struct rft_model *b,
-               const struct rft_diff *diff, uint32_t top)
+               const struct rft_diff *diff, uint32_t top, uint32_t stack_limit)
 {
     struct rft_json json;
+    struct json_stacks stacks = {.limit = stack_limit};
     rft_json_init(&json, to, 0);
     rft_json_object_begin(&json);
     rft_json_key(&json, "schema");
@@ -82,7 +84,7 @@ void json_diff(FILE *to, const struct rft_model *a, const struct rft_model *b,
     rft_json_key(&json, "sites");
     rft_json_array_begin(&json);
     for (size_t i = 0; i < diff->site_count && (top == 0 || i < top); i++)
-        write_site(&json, a, b, &diff->sites[i]);
+        write_site(&json, a, b, &stacks, &diff->sites[i]);
     rft_json_array_end(&json);
     rft_json_object_end(&json);
     fputc('\n', to);

@@ -2,40 +2,8 @@
 
 #include <time.h>
 
-static void member_uint(struct rft_json *json, const char *key, uint64_t value)
-{
-    rft_json_key(json, key);
-    rft_json_uint(json, value);
-}
-
-static void member_string(struct rft_json *json, const char *key, const char *value)
-{
-    rft_json_key(json, key);
-    rft_json_string(json, value);
-}
-
-static void member_bool(struct rft_json *json, const char *key, bool value)
-{
-    rft_json_key(json, key);
-    rft_json_bool(json, value);
-}
-
-static void member_double(struct rft_json *json, const char *key, double value)
-{
-    rft_json_key(json, key);
-    rft_json_double(json, value);
-}
-
-/* Times of the model are milliseconds, those of the document seconds. */
-static void member_seconds(struct rft_json *json, const char *key, uint64_t ms)
-{
-    if (ms == RFT_NEVER) {
-        rft_json_key(json, key);
-        rft_json_null(json);
-    } else {
-        member_double(json, key, (double)ms / 1000);
-    }
-}
+#include "report/json_marks.h"
+#include "report/json_members.h"
 
 /* UTC, with milliseconds: "2026-11-23T23:00:03.120Z"; null if not known. */
 static void member_moment(struct rft_json *json, const char *key, uint64_t ns)
@@ -65,6 +33,8 @@ const char *json_growth_name(enum rft_growth_kind kind)
         return "saturated";
     case RFT_GROWTH_CYCLIC:
         return "cyclic";
+    case RFT_GROWTH_TURNOVER:
+        return "turnover";
     case RFT_GROWTH_SLOWING:
         return "slowing";
     case RFT_GROWTH_GROWING:
@@ -88,6 +58,8 @@ static const char *end_name(const struct rft_process *process)
         return "exec";
     case RFT_END_STOPPED:
         return "stopped";
+    case RFT_END_ASKED:
+        return "asked";
     default:
         return "other";
     }
@@ -132,6 +104,7 @@ void json_totals(struct rft_json *json, const struct rft_totals *totals)
     member_uint(json, "deaths", totals->deaths);
     member_uint(json, "live", totals->live);
     member_uint(json, "live_bytes", totals->live_bytes);
+    member_uint(json, "live_ended", totals->live_ended);
     member_bool(json, "live_bytes_estimated", totals->live_bytes_estimated);
     member_uint(json, "dead_bytes", totals->dead_bytes);
     member_uint(json, "died_at_once", totals->died_at_once);
@@ -183,11 +156,21 @@ static void write_losses(struct rft_json *json, const struct rft_losses *losses)
     rft_json_object_end(json);
 }
 
-void json_stack(struct rft_json *json, const struct rft_model *model, uint32_t node)
+static uint32_t stack_limit(const struct json_stacks *stacks)
 {
+    if (stacks->limit)
+        return stacks->limit;
+    return stacks->written < JSON_FRAMES_USUAL ? JSON_STACK_USUAL : JSON_STACK_LATER;
+}
+
+void json_stack(struct rft_json *json, const struct rft_model *model, struct json_stacks *stacks,
+                uint32_t node)
+{
+    const uint32_t depth = model->stacks[node].depth, limit = stack_limit(stacks);
+    member_uint(json, "stack_depth", depth);
     rft_json_key(json, "stack");
     rft_json_array_begin(json);
-    for (; node != 0; node = model->stacks[node].parent) {
+    for (uint32_t i = 0; node != 0 && i < limit; i++, node = model->stacks[node].parent) {
         const struct rft_frame *frame = rft_model_frame(model, node);
         rft_json_object_begin(json);
         member_string(json, "file", frame->file);
@@ -198,6 +181,7 @@ void json_stack(struct rft_json *json, const struct rft_model *model, uint32_t n
             rft_json_null(json);
         member_string(json, "function", frame->function);
         rft_json_object_end(json);
+        stacks->written++;
     }
     rft_json_array_end(json);
 }
@@ -224,11 +208,12 @@ static void write_ages(struct rft_json *json, const uint64_t *ages)
 }
 
 /* The members of a site, without the braces. */
-static void write_site_members(struct rft_json *json, const struct rft_model *model, uint32_t index)
+static void write_site_members(struct rft_json *json, const struct rft_model *model,
+                               struct json_stacks *stacks, uint32_t index)
 {
     const struct rft_site *site = &model->sites[index];
     member_string(json, "type", model->types[site->type].name);
-    json_stack(json, model, site->stack);
+    json_stack(json, model, stacks, site->stack);
     rft_json_key(json, "thread");
     rft_json_string(json, site->thread != RFT_NONE ? model->threads[site->thread].name : NULL);
     rft_json_key(json, "interpreter");
@@ -249,9 +234,10 @@ static void write_site_members(struct rft_json *json, const struct rft_model *mo
 }
 
 static void write_growing(struct rft_json *json, const struct rft_model *model,
-                          const struct rft_growing *growing)
+                          struct json_stacks *stacks, const struct rft_growing *growing)
 {
     const struct rft_growth *growth = &growing->growth;
+    rft_json_line(json);
     rft_json_object_begin(json);
     member_double(json, "objects_per_second", growth->objects_per_s);
     member_double(json, "bytes_per_second", growth->bytes_per_s);
@@ -262,6 +248,7 @@ static void write_growing(struct rft_json *json, const struct rft_model *model,
     member_uint(json, "grown_bytes", growth->grown_bytes);
     member_bool(json, "slowing", growing->slowing);
     member_uint(json, "sites", growing->member_count);
+    json_held(json, model, growing->held);
     rft_json_key(json, "companions");
     rft_json_array_begin(json);
     for (uint32_t i = 0; i < growing->companion_count; i++) {
@@ -270,26 +257,26 @@ static void write_growing(struct rft_json *json, const struct rft_model *model,
         member_string(json, "type", model->types[site->type].name);
         member_double(json, "objects_per_second", site->growth.objects_per_s);
         member_double(json, "bytes_per_second", site->growth.bytes_per_s);
-        json_stack(json, model, site->stack);
+        json_stack(json, model, stacks, site->stack);
         rft_json_object_end(json);
     }
     rft_json_array_end(json);
-    write_site_members(json, model, growing->site);
+    write_site_members(json, model, stacks, growing->site);
     rft_json_object_end(json);
 }
 
 /* `slowing` sites may be caches that still fill: they are no verdict, and have
  * a list of their own. */
 static void write_growing_list(struct rft_json *json, const char *key,
-                               const struct rft_model *model, const struct site_filter *filter,
-                               bool slowing)
+                               const struct rft_model *model, struct json_stacks *stacks,
+                               const struct site_filter *filter, bool slowing)
 {
     rft_json_key(json, key);
     rft_json_array_begin(json);
     for (uint32_t i = 0; i < model->growing_count; i++)
         if (model->growing[i].slowing == slowing &&
             site_filter_matches(filter, model->growing[i].site))
-            write_growing(json, model, &model->growing[i]);
+            write_growing(json, model, stacks, &model->growing[i]);
     rft_json_array_end(json);
 }
 
@@ -309,24 +296,13 @@ static void write_timeline(struct rft_json *json, const struct rft_model *model)
     rft_json_array_end(json);
 }
 
-static void write_marks(struct rft_json *json, const struct rft_model *model)
-{
-    rft_json_key(json, "marks");
-    rft_json_array_begin(json);
-    for (size_t i = 0; i < model->mark_count; i++) {
-        rft_json_object_begin(json);
-        member_seconds(json, "time", model->marks[i].time_ms);
-        member_string(json, "label", model->marks[i].label);
-        member_uint(json, "pid", model->processes[model->marks[i].process].pid);
-        rft_json_object_end(json);
-    }
-    rft_json_array_end(json);
-}
-
 void json_report(FILE *to, const struct rft_model *model, const struct site_filter *filter,
-                 uint32_t top)
+                 uint32_t top, uint32_t stack_limit)
 {
     struct rft_json json;
+    struct json_stacks stacks = {.limit = stack_limit};
+    struct json_marks marks;
+    json_marks_init(&marks, model);
     rft_json_init(&json, to, 0);
     rft_json_object_begin(&json);
     member_string(&json, "schema", JSON_REPORT_SCHEMA);
@@ -342,22 +318,26 @@ void json_report(FILE *to, const struct rft_model *model, const struct site_filt
     write_losses(&json, &model->losses);
     rft_json_key(&json, "totals");
     json_totals(&json, &model->totals);
-    write_growing_list(&json, "growing", model, filter, false);
-    write_growing_list(&json, "slowing", model, filter, true);
+    write_growing_list(&json, "growing", model, &stacks, filter, false);
+    write_growing_list(&json, "slowing", model, &stacks, filter, true);
     write_timeline(&json, model);
-    write_marks(&json, model);
+    json_heap(&json, model, &stacks, filter);
+    json_marks_write(&json, model);
     rft_json_key(&json, "sites");
     rft_json_array_begin(&json);
     uint32_t written = 0;
     for (uint32_t i = 0; i < model->site_count && (top == 0 || written < top); i++) {
         if (!site_filter_matches(filter, i))
             continue;
+        rft_json_line(&json);
         rft_json_object_begin(&json);
-        write_site_members(&json, model, i);
+        write_site_members(&json, model, &stacks, i);
+        json_marks_of_site(&json, model, &marks, &model->sites[i]);
         rft_json_object_end(&json);
         written++;
     }
     rft_json_array_end(&json);
     rft_json_object_end(&json);
     fputc('\n', to);
+    json_marks_deinit(&marks);
 }

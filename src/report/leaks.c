@@ -7,6 +7,8 @@ enum { GROWING_SHOWN = 20, ROWS = 20 };
 struct rft_error *view_leaks(const struct rft_report *report)
 {
     report_opening(report);
+    if (report_is_void(report))
+        return NULL;
     growing_verdict(report);
     if (report->group_by != GROUP_DEFAULT)
         return census_table(report, "Most growth", report_top(report, ROWS), report->group_by,

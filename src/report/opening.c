@@ -33,6 +33,8 @@ static const char *end_of(const struct rft_process *process)
         return ", ended by exec of another program";
     case RFT_END_STOPPED:
         return ", tracing stopped early";
+    case RFT_END_ASKED:
+        return ", as long as the program asked for it";
     default:
         return "";
     }
@@ -87,20 +89,42 @@ static void write_exactness(const struct rft_report *report)
     }
 }
 
+bool report_is_void(const struct rft_report *report)
+{
+    const struct rft_model *model = report->model;
+    for (uint32_t i = 0; i < model->process_count; i++)
+        if (model->processes[i].ended)
+            return false;
+    return model->site_count == 0;
+}
+
 static void write_totals(const struct rft_report *report)
 {
     const struct rft_totals *totals = &report->model->totals;
     char births[UNIT_SIZE], deaths[UNIT_SIZE], live[UNIT_SIZE], bytes[UNIT_SIZE], peak[UNIT_SIZE];
     char when[UNIT_SIZE];
+    if (report_is_void(report)) {
+        page_paragraph(report->page, INK_CAUTION, 0,
+                       "Nothing was counted: no tick came before the end of the trace. The first "
+                       "one comes some 20 ms after the start; a process that is killed before "
+                       "leaves its name only");
+        return;
+    }
     struct rft_strbuf line = {0};
-    rft_strbuf_format(&line, "%s born, %s died, %s alive at the end (%s%s), peak %s after %s",
+    bool several = report->model->process_count > 1;
+    rft_strbuf_format(&line, "%s born, %s died, %s alive at %s (%s%s), peak %s%s after %s",
                       units_count(totals->births, births, sizeof births),
                       units_count(totals->deaths, deaths, sizeof deaths),
                       units_count(totals->live, live, sizeof live),
+                      several ? "the ends of their processes" : "the end",
                       totals->live_bytes_estimated ? "about " : "",
                       units_bytes((double)totals->live_bytes, bytes, sizeof bytes),
                       units_count(totals->peak_live, peak, sizeof peak),
+                      several ? " at one time" : "",
                       units_duration(totals->peak_ms, when, sizeof when));
+    if (totals->live_ended > 0)
+        rft_strbuf_format(&line, "; %s of the living went with sub-interpreters that had ended",
+                          units_count(totals->live_ended, live, sizeof live));
     page_paragraph(report->page, INK_PLAIN, 0, rft_strbuf_text(&line));
     rft_strbuf_deinit(&line);
 }

@@ -1,6 +1,7 @@
 #include "report/page.h"
 
 #include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,16 +50,37 @@ void page_init(struct page *page, FILE *to, enum page_colour colour)
     page->width = columns_of(to);
     if (page->width < WIDTH_LEAST)
         page->width = WIDTH_LEAST;
-    page->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     page->colour = colour == COLOUR_AUTO && isatty(fileno(to)) &&
                    (no_colour == NULL || no_colour[0] == '\0') &&
                    (terminal == NULL || strcmp(terminal, "dumb") != 0);
 }
 
+/* The locale that the environment names, if it is not taken yet: which characters there are, and
+ * how wide. Numbers and messages are the same in all. */
+static void take_locale(void)
+{
+    if (strcmp(setlocale(LC_CTYPE, NULL), "C") == 0)
+        setlocale(LC_CTYPE, "");
+}
+
+bool page_utf8(const struct page *page)
+{
+    (void)page; /* one locale for all */
+    take_locale();
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+static bool is_ascii(const char *text)
+{
+    while (*text != '\0' && (unsigned char)*text < 0x80)
+        text++;
+    return *text == '\0';
+}
+
 char *page_showable(const struct page *page, const char *text)
 {
     char *copy = strdup(text);
-    if (copy == NULL || page->utf8)
+    if (copy == NULL || is_ascii(text) || page_utf8(page))
         return copy;
     char *to = copy;
     for (const char *c = text; *c != '\0'; c++) {
@@ -74,10 +96,15 @@ char *page_showable(const struct page *page, const char *text)
 
 size_t page_text_width(const char *text, size_t size)
 {
-    size_t width = 0;
+    size_t width = 0, i = 0;
+    for (; i < size && (unsigned char)text[i] < 0x80; i++)
+        width += text[i] >= ' ' && text[i] != 0x7f;
+    if (i == size)
+        return width;
+    take_locale();
     mbstate_t state;
     memset(&state, 0, sizeof state);
-    for (size_t i = 0; i < size;) {
+    while (i < size) {
         wchar_t character;
         size_t used = mbrtowc(&character, text + i, size - i, &state);
         if (used == 0 || used > size - i) { /* no character of this locale */
@@ -95,12 +122,12 @@ size_t page_text_width(const char *text, size_t size)
 
 void page_put(const struct page *page, enum page_ink ink, const char *text)
 {
-    bool coloured = page->colour && ink != INK_PLAIN && text[0] != '\0';
-    char *showable = page_showable(page, text);
+    bool coloured = page->colour && ink != INK_PLAIN && text[0] != '\0', plain = is_ascii(text);
+    char *showable = plain ? NULL : page_showable(page, text);
     if (coloured)
         fputs(ink_starts[ink], page->to);
-    if (showable != NULL)
-        fputs(showable, page->to);
+    if (plain || showable != NULL)
+        fputs(plain ? text : showable, page->to);
     if (coloured)
         fputs(INK_END, page->to);
     free(showable);
@@ -194,10 +221,10 @@ const char *page_bar(const struct page *page, double value, double largest, unsi
     unsigned parts = (unsigned)(share * cells * 8 + 0.5);
     if (parts == 0)
         parts = 1; /* little is not nothing */
-    if (!page->utf8)
+    if (!page_utf8(page))
         parts = (parts + 7) / 8 * 8;
     for (unsigned i = 0; i < parts / 8 && used + 8 < size; i++) {
-        const char *block = page->utf8 ? "█" : "#";
+        const char *block = page_utf8(page) ? "█" : "#";
         memcpy(text + used, block, strlen(block) + 1);
         used += strlen(block);
     }

@@ -26,7 +26,6 @@ struct page {
     FILE *to;
     size_t width; /* columns */
     bool colour;
-    bool utf8;
 };
 
 enum page_colour { COLOUR_AUTO, COLOUR_NEVER };
@@ -38,6 +37,10 @@ void page_init(struct page *page, FILE *to, enum page_colour colour);
 /* The escape sequence that begins an ink; every sequence ends with INK_END. */
 const char *page_ink_start(enum page_ink ink);
 #define INK_END "\033[0m"
+
+/* Whether the locale has all characters. Only who has some beyond ASCII to show asks for that: to
+ * load a locale takes as long as a look at a process. */
+bool page_utf8(const struct page *page);
 
 /* A copy of text with every character replaced that the locale can't show; NULL
  * without memory. */

@@ -98,22 +98,42 @@ void place_frame(struct rft_strbuf *to, const struct rft_model *model,
     }
 }
 
+static bool is_importer(const struct rft_frame *frame)
+{
+    return strncmp(frame->file, "<frozen importlib", strlen("<frozen importlib")) == 0;
+}
+
+/* Who asked for the outermost import between a node and the program's own frame. */
+static uint32_t importing_node(const struct rft_model *model, uint32_t node, uint32_t own)
+{
+    uint32_t found = own;
+    bool inside = false;
+    for (; node != own && node != 0; node = model->stacks[node].parent) {
+        bool importer = is_importer(rft_model_frame(model, node));
+        if (inside && !importer)
+            found = node;
+        inside = importer;
+    }
+    return node == own && !inside ? found : own;
+}
+
 void place_stack(struct rft_strbuf *to, const struct rft_model *model, uint32_t node)
 {
     uint32_t own = rft_model_own_node(model, node);
     place_frame(to, model, rft_model_frame(model, own));
     if (own == node)
         return;
-    const struct rft_frame *frame = rft_model_frame(model, node);
-    if (strncmp(frame->file, "<frozen importlib", strlen("<frozen importlib")) == 0) {
-        rft_strbuf_add(to, ", importing");
-        return;
-    }
-    rft_strbuf_add(to, ", in ");
-    place_file(to, model, frame);
-    if (frame->function[0] != '\0') {
-        rft_strbuf_add_char(to, ' ');
-        rft_strbuf_add(to, frame->function);
+    bool importing = is_importer(rft_model_frame(model, node));
+    uint32_t inner = importing ? importing_node(model, node, own) : node;
+    rft_strbuf_add(to, importing ? ", importing" : ",");
+    if (inner != own) {
+        const struct rft_frame *frame = rft_model_frame(model, inner);
+        rft_strbuf_add(to, " in ");
+        place_file(to, model, frame);
+        if (frame->function[0] != '\0') {
+            rft_strbuf_add_char(to, ' ');
+            rft_strbuf_add(to, frame->function);
+        }
     }
 }
 
@@ -134,7 +154,7 @@ void place_print_stack(const struct page *page, const struct rft_model *model, u
                        bool full, unsigned indent, unsigned limit)
 {
     struct place_filter filter = place_filter(model, node, full);
-    const char *arrow = page->utf8 ? "← " : "< ";
+    const char *arrow = page_utf8(page) ? "← " : "< ";
     struct rft_strbuf line = {0};
     unsigned shown = 0;
     unsigned left_out = 0;
@@ -183,7 +203,7 @@ void place_callers(struct rft_strbuf *to, const struct page *page, const struct 
         const struct rft_frame *frame = rft_model_frame(model, at);
         if (!place_shows(filter, frame))
             continue;
-        rft_strbuf_add(to, page->utf8 ? " ← " : " < ");
+        rft_strbuf_add(to, page_utf8(page) ? " ← " : " < ");
         if (shown++ == CALLERS_SHOWN) {
             rft_strbuf_add(to, "...");
             return;

@@ -1,30 +1,13 @@
-/* Tables. libsmartcols aligns and prints them; names that are too long are
- * shortened here first, because it could only cut their ends. */
-#include <libsmartcols.h>
+/* Tables: what stands in them, and how wide their columns are. Names that are too long are
+ * shortened here, because libsmartcols could only cut their ends. */
+#include "report/table.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/page.h"
+#include "late/late.h"
 
-enum {
-    GAP = 2,         /* blanks between columns */
-    NAME_LEAST = 10, /* columns that a name gets even on the narrowest page */
-};
-
-struct cell {
-    char *text;
-    enum page_ink ink;
-    size_t width;
-};
-
-struct table {
-    const struct page *page;
-    const struct column *columns;
-    size_t column_count;
-    struct cell *cells; /* row by row */
-    size_t used, capacity;
-    bool failed; /* without memory */
-};
+enum { NAME_LEAST = 10 /* columns that a name gets even on the narrowest page */ };
 
 struct table *table_create(const struct page *page, const struct column *columns, size_t count)
 {
@@ -92,7 +75,7 @@ static void assign_widths(const struct table *table, size_t room, size_t *widths
             room = room > taken ? room - taken : 0;
         }
     }
-    size_t gaps = GAP * (table->column_count - 1);
+    size_t gaps = TABLE_GAP * (table->column_count - 1);
     room = room > gaps ? room - gaps : 0;
 
     bool *settled = calloc(table->column_count, sizeof *settled);
@@ -120,7 +103,7 @@ static void assign_widths(const struct table *table, size_t room, size_t *widths
 static void shorten(const struct table *table, struct cell *cell, enum column_kind kind,
                     size_t width)
 {
-    const char *mark = table->page->utf8 ? "…" : "~";
+    const char *mark = page_utf8(table->page) ? "…" : "~";
     size_t length = strlen(cell->text);
     char *shortened = malloc(length + strlen(mark) + 1);
     if (shortened == NULL)
@@ -153,36 +136,16 @@ static void shorten(const struct table *table, struct cell *cell, enum column_ki
 
 /* ---- printing ---- */
 
-static bool fill(const struct table *table, struct libscols_table *scols, const size_t *widths)
+static void shorten_all(struct table *table, const size_t *widths)
 {
-    for (size_t c = 0; c < table->column_count; c++) {
-        const struct column *column = &table->columns[c];
-        int flags = column->kind == COLUMN_NUMBER ? SCOLS_FL_RIGHT : 0;
-        struct libscols_column *added =
-            scols_table_new_column(scols, column->heading, (double)widths[c], flags);
-        if (added == NULL)
-            return false;
-        if (table->page->colour)
-            scols_cell_set_color(scols_column_get_header(added), page_ink_start(INK_DIM));
-    }
     for (size_t i = 0; i < table->used; i++) {
-        struct cell *cell = &table->cells[i];
         size_t c = i % table->column_count;
-        struct libscols_line *line = c == 0 ? scols_table_new_line(scols, NULL)
-                                            : scols_table_get_line(scols, i / table->column_count);
-        if (line == NULL)
-            return false;
-        if (cell->width > widths[c])
-            shorten(table, cell, table->columns[c].kind, widths[c]);
-        if (scols_line_set_data(line, c, cell->text) != 0)
-            return false;
-        if (table->page->colour && cell->ink != INK_PLAIN)
-            scols_cell_set_color(scols_line_get_cell(line, c), page_ink_start(cell->ink));
+        if (table->cells[i].width > widths[c])
+            shorten(table, &table->cells[i], table->columns[c].kind, widths[c]);
     }
-    return true;
 }
 
-/* libsmartcols has no margin, and pads the last column: both are done here. */
+/* There is no margin in the lines yet, and the last column is padded: both are seen to here. */
 static void print_lines(const struct page *page, unsigned indent, const char *text)
 {
     while (*text != '\0') {
@@ -199,23 +162,18 @@ struct rft_error *table_print(struct table *table, unsigned indent)
 {
     table_row(table);
     struct rft_error *error = NULL;
-    struct libscols_table *scols = scols_new_table();
     size_t *widths = calloc(table->column_count, sizeof *widths);
     char *text = NULL;
-    if (scols != NULL && widths != NULL && !table->failed) {
+    if (widths != NULL && !table->failed) {
         size_t width = table->page->width > indent ? table->page->width - indent : 0;
         assign_widths(table, width, widths);
-        size_t total = 0;
-        for (size_t c = 0; c < table->column_count; c++)
-            total += widths[c] + GAP;
-        scols_table_enable_colors(scols, table->page->colour);
-        /* Cells are printable already; encoded again, "\\x07" would be "\\x5cx07". */
-        scols_table_enable_noencoding(scols, 1);
-        scols_table_set_column_separator(scols, "  ");
-        scols_table_set_termforce(scols, SCOLS_TERMFORCE_ALWAYS);
-        scols_table_set_termwidth(scols, total);
-        if (!fill(table, scols, widths) || scols_print_table_to_string(scols, &text) != 0)
-            text = NULL;
+        shorten_all(table, widths);
+#if RFT_HAVE_SMARTCOLS
+        if (rft_late_missing(RFT_LATE_TABLES) == NULL)
+            text = table_text_smartcols(table, widths);
+        else
+#endif
+            text = table_text_plain(table, widths);
     }
     if (text != NULL)
         print_lines(table->page, indent, text);
@@ -223,7 +181,6 @@ struct rft_error *table_print(struct table *table, unsigned indent)
         error = rft_error_no_memory();
     free(text);
     free(widths);
-    scols_unref_table(scols);
     for (size_t i = 0; i < table->used; i++)
         free(table->cells[i].text);
     free(table->cells);

@@ -11,6 +11,10 @@ const struct rft_view rft_views[] = {
     {"types", "births, deaths and survivors of each type", view_types},
     {"sites", "the same of each place in the code", view_sites},
     {"ages", "how old objects become", view_ages},
+    {"holders", "who keeps objects alive (after run --holders, as the next three)", view_holders},
+    {"retained", "what would be freed with an object, and with all of a site's", view_retained},
+    {"refcounts", "references that C code leaked, or released too often", view_refcounts},
+    {"garbage", "what only the cycle collector can free, with the cycles", view_garbage},
 };
 
 _Static_assert(sizeof rft_views / sizeof rft_views[0] == RFT_VIEW_COUNT,

@@ -23,6 +23,10 @@ enum rft_view_id {
     RFT_VIEW_TYPES,
     RFT_VIEW_SITES,
     RFT_VIEW_AGES,
+    RFT_VIEW_HOLDERS,
+    RFT_VIEW_RETAINED,
+    RFT_VIEW_REFCOUNTS,
+    RFT_VIEW_GARBAGE,
     RFT_VIEW_COUNT
 };
 
@@ -53,6 +57,9 @@ const struct rft_view *rft_view_named(const char *name);
  * much, and whether the counts are exact. */
 void report_opening(const struct rft_report *report);
 
+/* Whether the traces count nothing at all: the opening says why, tables would be empty. */
+bool report_is_void(const struct rft_report *report);
+
 /* How many rows to show: what the user wants, or else the view. */
 uint32_t report_top(const struct rft_report *report, uint32_t usual);
 
@@ -65,5 +72,9 @@ struct rft_error *view_churn(const struct rft_report *report);
 struct rft_error *view_types(const struct rft_report *report);
 struct rft_error *view_sites(const struct rft_report *report);
 struct rft_error *view_ages(const struct rft_report *report);
+struct rft_error *view_holders(const struct rft_report *report);
+struct rft_error *view_retained(const struct rft_report *report);
+struct rft_error *view_refcounts(const struct rft_report *report);
+struct rft_error *view_garbage(const struct rft_report *report);
 
 #endif

@@ -2,10 +2,12 @@
 in tests/cli/expected/; after a wanted change, run with REFTRACER_WRITE_EXPECTED=1 and look at
 the difference."""
 
+import itertools
 import json
 import os
 import pty
 import re
+import resource
 import subprocess
 from pathlib import Path
 
@@ -63,6 +65,25 @@ def service(pid=4711, leaks=True):
     return trace
 
 
+@pytest.mark.parametrize(
+    "stay, late, growing", [(4, 0, False), (20, 20, False), (20, 5, True), (60, 60, True)]
+)
+def test_strings_in_the_method_cache_are_no_growth(show, tmp_path, stay, late, growing):
+    """200 strings each second: `stay` never die, `late` die after seconds, the rest at once."""
+    trace = Trace()
+    name = trace.site([("/srv/app.py", "stamp", 10)], "str", kind=5)
+    for second in range(1, 21):
+        happened = births(200) | deaths(200 - stay - late, size=52)
+        if late:
+            happened["aged"] = [(12, late)]
+        trace.tick(second * 1000, {name: happened})
+    trace.census(20_000, {name: [(s * 1000, 1000, stay, 52 * stay) for s in range(20)]})
+    trace.end(20_000)
+    trace.write(tmp_path / "app.rft")
+    report = json.loads(show("report", "--json", "app.rft"))
+    assert [site["growth"] for site in report["sites"]] == ["growing" if growing else "saturated"]
+
+
 @pytest.fixture
 def app(tmp_path):
     service().write(tmp_path / "app.rft")
@@ -104,7 +125,9 @@ def test_views(show, app, view, width):
     "key", ["type", "site", "stack", "line", "file", "thread", "interpreter"]
 )
 def test_grouping(show, app, key):
-    assert as_expected(f"by-{key}", show("report", app, "--view", "types", "--group-by", key))
+    grouped = show("report", app, "--view", "types", "--group-by", key)
+    assert as_expected(f"by-{key}", grouped)
+    assert show("report", app, "--group-by", key) == grouped  # and not a summary without such rows
 
 
 def test_full_stacks(show, app):
@@ -126,6 +149,25 @@ def test_diff(show, app, tmp_path):
     assert "only in B  shop.Listener" in show("diff", "before.rft", app)
     assert "only in A  shop.Listener" in show("diff", app, "before.rft")
     assert "1 in both" in show("diff", app, app)
+
+
+def test_garbage_of_an_import_names_the_library_that_imports(show, tmp_path):
+    """A library that tries an import at each call, and a module that imports another one."""
+    trace = Trace()
+    main = ("/srv/app.py", "main", 13)
+    find = ("<frozen importlib._bootstrap>", "_find_and_load", 1371)
+    library = ("/srv/venv/lib/python3.14/site-packages/httpx/asgi.py", "is_trio", 34)
+    module = ("/srv/venv/lib/python3.14/site-packages/httpx/__init__.py", "<module>", 1)
+    at_each_call = trace.site([main, library, find, module, find], "str", kind=5)
+    once = trace.site([main, find, module, find], "int", kind=6)
+    trace.tick(1000, {at_each_call: births(200) | deaths(200, size=52),
+                      once: births(100) | deaths(100, size=28)})
+    trace.census(1000, {})
+    trace.end(1000)
+    trace.write(tmp_path / "app.rft")
+    rows = show("report", "--view", "churn", "app.rft").splitlines()[-2:]
+    assert rows[0].endswith("str   app.py:13 main, importing in httpx/asgi.py is_trio")
+    assert rows[1].endswith("int   app.py:13 main, importing")
 
 
 def test_nothing_in_a_trace_steers_the_terminal(show, app):
@@ -199,7 +241,7 @@ def test_colours_change_nothing_else(command, app, tmp_path):
 # ---- JSON ----
 
 SITE = {
-    "type", "stack", "thread", "interpreter", "births", "deaths", "live", "live_bytes",
+    "type", "stack_depth", "stack", "thread", "interpreter", "births", "deaths", "live", "live_bytes",
     "live_bytes_estimated", "dead_bytes", "died_at_once", "peak_live", "growth", "ages",
 }  # fmt: skip
 
@@ -209,6 +251,7 @@ def test_json_of_a_site(show, app):
     (row,) = [site for site in report["sites"] if site["type"] == "shop.Row"]
     assert row == {
         "type": "shop.Row",
+        "stack_depth": 2,
         "stack": [
             {"file": "/srv/shop/pages.py", "line": 47, "function": "page"},
             {"file": "/srv/app.py", "line": 10, "function": "main"},
@@ -313,3 +356,112 @@ def test_an_empty_program_has_a_report(show, tmp_path):
     assert "Nothing keeps growing." in show("report", "empty.rft")
     report = json.loads(show("report", "empty.rft", "--json"))
     assert (report["sites"], report["growing"]) == ([], [])
+
+
+@pytest.mark.parametrize("view", ["summary", "leaks", "churn", "types", "sites", "ages"])
+def test_a_process_that_was_killed_before_its_first_tick_is_said_to_be_that(show, tmp_path, view):
+    Trace().write(tmp_path / "killed.rft")
+    text = show("report", "killed.rft", "--view", view)
+    assert "killed, or still" in text
+    assert "Nothing was counted" in text
+    assert "Nothing keeps growing" not in text
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20])
+def test_an_object_that_has_become_large_is_named_though_nothing_was_born(
+    show, tmp_path, size, ended
+):
+    trace = Trace()
+    buffer = trace.site([("/srv/app.py", "collect", 7)], "bytearray")
+    for tick in range(1, 31):
+        trace.tick(tick * 100, {buffer: births(1)} if tick == 1 else {})
+    if ended:  # else nobody has seen its size
+        trace.census(3000, {buffer: [(0, 100, 1, size)]})
+        trace.end(3000)
+    trace.write(tmp_path / "app.rft")
+    lines = show("report", "app.rft").splitlines()
+    headings = [n for n, line in enumerate(lines) if line.startswith("Large objects")]
+    assert len(headings) == (ended and size >= 1 << 20)
+    for n in headings:
+        assert lines[n + 2].split() == ["1", "1.00", "MiB", "bytearray", "app.py:7", "collect"]
+
+
+def deep_trace(path, depth, step=1):
+    """Births at every `step`th level of a recursion."""
+    trace = Trace()
+    inside, sites = trace.stack([("/srv/deep.py", "main", 1)]), []
+    for _ in range(depth // step):
+        inside = trace.stack([("/srv/deep.py", "down", 2)] * step, inside)
+        sites.append(trace.site([], "deep.Node", inside=inside))
+    trace.tick(100, {site: births(1) for site in sites})
+    trace.census(200, {site: [(0, 100, 1, 48)] for site in sites})
+    trace.end(200)
+    trace.write(path)
+
+
+def test_json_stacks_are_whole_up_to_a_bound_and_tell_their_depth(show, tmp_path):
+    deep_trace(tmp_path / "deep.rft", 1500, step=500)
+
+    def stacks(*options):
+        document = json.loads(show("report", "deep.rft", "--json", *options))
+        return sorted((site["stack_depth"], len(site["stack"])) for site in document["sites"])
+
+    assert stacks() == [(501, 501), (1001, 1000), (1501, 1000)]
+    assert stacks("--stack-limit", "0") == [(501, 501), (1001, 1001), (1501, 1501)]
+    assert stacks("--stack-limit", "3") == [(501, 3), (1001, 3), (1501, 3)]
+    same = json.loads(show("diff", "deep.rft", "deep.rft", "--json", "--stack-limit", "2"))
+    assert {(site["stack_depth"], len(site["stack"])) for site in same["sites"]} == {
+        (501, 2),
+        (1001, 2),
+        (1501, 2),
+    }
+
+
+def test_json_of_sites_at_each_level_of_a_deep_recursion_is_bounded(reftracer, tmp_path):
+    deep_trace(tmp_path / "deep.rft", 8000)
+    limit = 200 << 20
+    done = reftracer(
+        "report",
+        "--json",
+        tmp_path / "deep.rft",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    frames = [len(site["stack"]) for site in document["sites"]]
+    # 32 million without a bound.
+    assert len(frames) == 8000 and sum(frames) < 4_600_000
+    assert set(frames[-1000:]) == {100}
+    assert done.stdout.count(b"\n") >= 8000
+
+
+def test_the_process_that_started_first_is_named_whatever_the_order_of_the_files(show, tmp_path):
+    second = 10**9
+    for number, name in enumerate(["first", "second", "third"]):
+        trace = Trace(
+            start_ns=1_700_000_000 * second + number * second,
+            pid=100 + number,
+            arguments=("python3", f"{name}.py"),
+        )
+        site = trace.site([("/srv/app.py", "main", 3)], "app.Node")
+        trace.tick(100, {site: births(10 + number)})
+        trace.census(200, {site: [(0, 100, 10 + number, 480)]})
+        trace.end(200)
+        trace.write(tmp_path / f"{name}.rft")
+    for order in itertools.permutations(["first.rft", "second.rft", "third.rft"]):
+        document = json.loads(show("report", *order, "--json"))
+        assert document["program"]["pid"] == 100
+        assert [(p["pid"], p["births"]) for p in document["programs"]] == [
+            (100, 10),
+            (101, 11),
+            (102, 12),
+        ]
+        # They ran one after the other: 33 at their ends, never more than 12 at one time.
+        totals = document["totals"]
+        assert (totals["live"], totals["peak_live"]) == (33, 12)
+        assert document["sites"][0]["peak_live"] == 12
+        text = show("report", *order)
+        assert text.startswith("python3 first.py\n")
+        assert "33 alive at the ends of their processes" in text
+        assert "peak 12 at one time" in text.replace("\n", " ")

@@ -2,12 +2,14 @@
 a clear message on stderr, nothing on stdout, and the exit code that its help states."""
 
 import os
+import resource
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import run_command
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND, USAGE = 125, 126, 127, 2
 
@@ -214,23 +216,62 @@ def test_a_folder_that_is_a_file(run, tmp_path):
     assert refused(run("-o", "file/app.rft", "--", "true"), FAILED, "file/app.rft")
 
 
-def test_a_folder_that_may_not_be_written_to(run):
+def test_a_folder_that_may_not_be_written_to(command_for_all):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o555)
         # Root may write anywhere; pytest's own folders are closed to others.
         more = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
-        done = run("-o", f"{folder}/app.rft", "--", "true", cwd="/", **more)
+        done = run_command(
+            [command_for_all, "run", "-o", f"{folder}/app.rft", "--", "true"],
+            cwd="/",
+            text=True,
+            **more,
+        )
     assert refused(done, FAILED, folder, "Permission denied", "-o FILE")
 
 
-def test_a_working_folder_that_may_not_be_written_to_is_not_asked_for(run, pythons):
+def test_a_working_folder_that_may_not_be_written_to_is_not_asked_for(command_for_all, pythons):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         more = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
         environment = {**os.environ, "TMPDIR": folder}
-        done = run("--", pythons[-1], "-c", "1", cwd="/proc", env=environment, **more)
+        done = run_command(
+            [command_for_all, "run", "--", pythons[-1], "-c", "1"],
+            cwd="/proc",
+            env=environment,
+            text=True,
+            **more,
+        )
         assert done.returncode == 0, done
         assert f"wrote {folder}/reftracer-code." in done.stderr
+
+
+def test_a_limit_of_file_size_that_leaves_no_room_is_named_before_the_program_starts(run):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+    done = run("--", "echo", "started", preexec_fn=limit)
+    assert refused(done, FAILED, "1024 bytes", "ulimit -f")
+
+
+def test_without_a_descriptor_for_messages_the_trace_itself_tells(run, pythons):
+    """The trace takes the last one; the program finds no file to run, as it says itself."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))
+    done = run("-o", "app.rft", "--", pythons[-1], "-c", "pass", preexec_fn=limit)
+    assert "was no CPython" not in done.stderr
+    assert "wrote app.rft" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may take /proc away")
+def test_the_agent_is_found_without_proc(command, tmp_path, pythons):
+    without_proc = ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+    if run_command([*without_proc, "true"]).returncode != 0:
+        pytest.skip("this machine lets nobody take /proc away")
+    done = run_command(
+        [*without_proc, command, "run", "-o", "app.rft", "--", pythons[-1], "-c", "print(1)"],
+        cwd=tmp_path,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done
+    assert "wrote app.rft" in done.stderr
 
 
 def test_an_existing_output_is_kept(run, tmp_path):
@@ -348,6 +389,26 @@ def test_traces_of_children_are_counted_in_the_last_lines(run, pythons):
     wrote, then = done.stderr.splitlines()
     assert "and 1 more of child processes" in wrote
     assert then.endswith("reftracer report app.rft app.*.rft")
+
+
+@pytest.mark.parametrize("name", ["two words.rft", "it's.rft", "new\nline\\.rft", b"\xfe.rft"])
+def test_the_line_that_says_what_to_do_next_can_be_given_to_a_shell(
+    reftracer, command, tmp_path, pythons, name
+):
+    code = "import os; os.fork() or exit(); os.wait()"
+    done = reftracer("run", "-o", name, "--", pythons[-1], "-c", code, cwd=tmp_path)
+    wrote, then = done.stderr.splitlines()
+    assert wrote.startswith(b"reftracer: wrote ") and b"and 1 more of child processes" in wrote
+    _, line = then.split(b"reftracer report ")
+    report = os.fsencode(command) + b" report " + line
+    done = subprocess.run(["bash", "-c", report], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b" and 1 process more" in done.stdout
+    # So can those of the report.
+    hint = [at for at in done.stdout.splitlines() if at.endswith(b"all garbage (--group-by line)")]
+    words = hint[0].split(b"reftracer report ")[1].split(b" --view churn")[0]
+    again = os.fsencode(command) + b" report --view churn " + words
+    assert subprocess.run(["bash", "-c", again], cwd=tmp_path, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+/* Times in which the process did not run at all: stopped by a signal or a debugger, frozen
+ * with its container, or without a processor. The agent's ticker did not run then, either. */
+#include "analyze/store.h"
+
+enum {
+    PAUSE_MS = 1000, /* shorter ones are what a busy machine does to everybody */
+    PAUSE_TICKS = 4, /* the ticks of a large trace come further apart: twice as far each time */
+};
+/* A tick that was dear delays the next one, too, but the program works on: with more than
+ * this share of its births before. */
+static const double PAUSE_BIRTHS = 0.3;
+
+bool rft_pauses_see(struct rft_intake *intake, uint64_t time_ms)
+{
+    uint64_t gap = time_ms - intake->last_tick_ms, usual = intake->usual_gap_ms;
+    double before = usual ? (double)intake->usual_births / (double)usual : 0;
+    uint64_t births = intake->births - intake->births_then;
+    bool pause = usual && gap >= PAUSE_MS && gap >= PAUSE_TICKS * usual &&
+                 (double)births < PAUSE_BIRTHS * before * (double)gap;
+    if (pause) {
+        struct rft_pause found = {intake->last_tick_ms, gap - usual};
+        if (!rft_vec_push(&intake->pauses, found))
+            return false;
+    } else if (intake->ticks > 1) { /* the first one comes soon after the start */
+        intake->usual_gap_ms = gap;
+        intake->usual_births = births;
+    }
+    intake->last_tick_ms = time_ms;
+    intake->births_then = intake->births;
+    return true;
+}
+
+uint64_t rft_lived_ms(const struct rft_process *process, uint64_t ms)
+{
+    uint64_t lived = ms;
+    for (uint32_t i = 0; i < process->pause_count; i++) {
+        const struct rft_pause *pause = &process->pauses[i];
+        if (ms <= pause->from_ms)
+            break;
+        lived -= ms - pause->from_ms < pause->length_ms ? ms - pause->from_ms : pause->length_ms;
+    }
+    return lived;
+}
+
+uint64_t rft_told_ms(const struct rft_process *process, uint64_t lived_ms)
+{
+    uint64_t ms = lived_ms;
+    for (uint32_t i = 0; i < process->pause_count && process->pauses[i].from_ms < ms; i++)
+        ms += process->pauses[i].length_ms;
+    return ms;
+}
