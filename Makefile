@@ -6,7 +6,7 @@
 #   make test          all tests, on all CPythons (up to 20 minutes)
 #   make check-quick   unit tests and the tests of one CPython
 #   make bench         the benchmarks; fills the table in README.md
-#   make lint          formatting, clang-tidy, gcc and clang without a warning
+#   make lint          formatting, clang-tidy; gcc, clang and aarch64 without a warning
 #   make format        clang-format over all C files
 #   make install       to PREFIX (/usr/local), DESTDIR respected
 #   make clean
@@ -50,7 +50,7 @@ test-setup:
 test-unit: test-setup
 	meson test -C build --no-rebuild --print-errorlogs --suite unit --suite stress
 
-# ASan and UBSan over the unit tests.
+# ASan and UBSan over the unit tests; tests/test_sanitized.py traces programs with them.
 test-sanitized: test-setup
 	tools/build build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	meson test -C build-asan --no-rebuild --print-errorlogs --suite unit
@@ -68,7 +68,8 @@ test-fuzz: test-setup
 	done
 
 test-python: test-setup
-	$(pytest) -q -n 2 tests
+	$(pytest) -q -n 2 --junitxml=build/tests.xml tests; \
+		status=$$?; tools/conformance build/tests.xml build && exit $$status
 
 check-quick: test-unit
 	$(pytest) -q -n 2 tests --pythons 3.14
@@ -79,6 +80,7 @@ bench:
 	@tools/setup bench
 	@tools/build build
 	python3 bench/run.py --write
+	python3 bench/looks.py --write
 
 lint:
 	@tools/setup lint

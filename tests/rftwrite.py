@@ -15,10 +15,17 @@ MAGIC = b"\x89RFT\r\n\x1a\n"
 MARK = b"\x89rft"
 PROGRAM, STRINGS, CODES, TYPES, STACKS, THREADS, INTERPRETERS, SITES = range(1, 9)
 TICK, CENSUS, LOSS, MARK_LABEL, END = range(9, 14)
+HEAP, HOLDERS, REFCOUNTS, GARBAGE, RETAINERS = range(14, 19)
 BIRTHS, AT_ONCE, AGED, BYTES, REVIVED = 1, 2, 4, 8, 16
 EXIT_CENSUS = 1
 SLOT_GAP, DROPPED, STALE, STOPPED, TRUNCATED_STACK, LATE_CENSUS = range(1, 7)
 END_EXIT, END_OS_EXIT, END_EXEC, END_STOPPED = range(1, 5)
+HEAP_EXIT, HEAP_REQUEST = 1, 2
+(REFERENCE, ATTRIBUTE, DICT_KEY, DICT_VALUE, ITEM, MEMBER, CELL, LOCAL, STACK, CLOSURE, GLOBALS,
+ FUNCTION, SELF, CALLBACK, TYPE, TYPE_SLOT, MODULE_STATE, FRAME, EXCEPTION, DEFAULT, CODE,
+ DESCRIPTOR, LEFT_OUT) = range(23)
+(ROOT_MODULE, ROOT_LOCAL, ROOT_STACK, ROOT_BUILTINS, ROOT_SYS, ROOT_INTERPRETER, ROOT_THREAD,
+ ROOT_STATIC_TYPE, ROOT_ATEXIT, ROOT_C, ROOT_INTERNED, ROOT_GARBAGE) = range(64, 76)
 
 
 def _crc_table():
@@ -55,6 +62,21 @@ def text(value):
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogatepass")
     return v(len(value)) + value
+
+
+def z(number):
+    """A zigzag varint."""
+    return v(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+def root(kind, label=None, detail=None):
+    """The first step of a path."""
+    return (kind, None, label, None, detail)
+
+
+def edge(kind, holder, label=None, index=None):
+    """A later step: an object of type `holder` refers to the next one."""
+    return (kind, holder, label, index, None)
 
 
 def births(count):
@@ -120,9 +142,10 @@ class Trace:
     def type(self, name, kind=0, basic=48, item=0):
         return self._id(TYPES, name, v(self.string(name), kind, basic, item))
 
-    def stack(self, frames):
-        """Frames are (file, function, line), outermost first."""
-        node = 0
+    def stack(self, frames, inside=0):
+        """Frames are (file, function, line), outermost first; `inside` is the stack that they
+        are called from, 0 for none."""
+        node = inside
         for file, function, line in frames:
             code = self._id(CODES, (file, function, line),
                             v(self.string(file), self.string(function), line) + text(b""))
@@ -135,8 +158,9 @@ class Trace:
     def interpreter(self, number=0):
         return self._id(INTERPRETERS, number, (number, 0, None))
 
-    def site(self, frames, type_name, *, thread="MainThread", interpreter=0, **type_details):
-        key = (self.stack(frames), self.type(type_name, **type_details), self.thread(thread),
+    def site(self, frames, type_name, *, inside=0, thread="MainThread", interpreter=0,
+             **type_details):
+        key = (self.stack(frames, inside), self.type(type_name, **type_details), self.thread(thread),
                self.interpreter(interpreter))
         return self._id(SITES, key, v(*key))
 
@@ -211,6 +235,64 @@ class Trace:
                 out += v(birth - last_birth, length, survivors, size)
                 last_birth = birth
         self.chunk(CENSUS, bytes(out))
+
+    def _path(self, steps):
+        out = bytearray(v(len(steps)))
+        for kind, holder, label, index, detail in steps:
+            out += bytes([kind]) + v(self.type(holder) if holder else 0,
+                                     self.string(label) if label is not None else 0)
+            out += v(0 if index is None else index + 1)
+            if kind >= ROOT_MODULE:
+                out += v(self.string(detail) if detail is not None else 0)
+        return bytes(out)
+
+    def _sites(self, kind, time, interpreter, sites, record, after=b""):
+        out, last = bytearray(), 0
+        for site in sorted(sites):
+            out += v(site - last) + record(sites[site])
+            last = site
+        number = self.interpreter(interpreter)
+        self.define()
+        self.chunk(kind, v(time, number, len(sites)) + bytes(out) + after)
+
+    def heap(self, time, *, kind=HEAP_EXIT, interpreter=0, objects=1000, references=3000,
+             size=1 << 20, pause=5, flags=0, garbage=(0, 0), collector=(0, 0), label=""):
+        """What was looked through at `time`; then holders(), refcounts(), ..."""
+        number = self.interpreter(interpreter)
+        self.define()
+        self.chunk(HEAP, v(time, kind, number, objects, references, size, pause, flags, *garbage,
+                           *collector) + text(label))
+
+    def holders(self, time, sites, *, interpreter=0):
+        """For each site (objects, retained bytes, sampled, unreachable, patterns), the
+        patterns being (objects, [root(...), edge(...), ...])."""
+        def record(site):
+            *numbers, patterns = site
+            return v(*numbers, len(patterns)) + b"".join(
+                v(objects) + self._path(path) for objects, path in patterns)
+        self._sites(HOLDERS, time, interpreter, sites, record)
+
+    def refcounts(self, time, sites, *, interpreter=0):
+        """For each site {surplus: objects}."""
+        def record(pairs):
+            return v(sum(pairs.values()), len(pairs)) + b"".join(
+                z(surplus) + v(pairs[surplus]) for surplus in sorted(pairs))
+        self._sites(REFCOUNTS, time, interpreter, sites, record)
+
+    def garbage(self, time, sites, cycles=(), *, interpreter=0):
+        """For each site (objects, bytes); cycles are (site, how many, objects, steps)."""
+        after = v(len(cycles)) + b"".join(
+            v(site, count, objects) + self._path(steps) for site, count, objects, steps in cycles)
+        self._sites(GARBAGE, time, interpreter, sites, lambda site: v(*site), after)
+
+    def retainers(self, time, objects, *, interpreter=0):
+        """Objects are (site, type, own bytes, retained bytes, retained objects, path)."""
+        number = self.interpreter(interpreter)
+        out = v(time, number, len(objects)) + b"".join(
+            v(site, self.type(name), own, retained, count) + self._path(path)
+            for site, name, own, retained, count, path in objects)
+        self.define()
+        self.chunk(RETAINERS, out)
 
     def loss(self, kind, time=0, duration=0, count=0, why=""):
         self.chunk(LOSS, v(kind, time, duration, count) + text(why))

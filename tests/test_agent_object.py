@@ -12,6 +12,14 @@ NEWEST_GLIBC = (2, 34)
 # The ways out of a process that run no atexit callback: src/agent/leave.c finishes the trace
 # there.
 INTERPOSED = {"_exit", "_Exit", "execv", "execve", "fexecve"}
+# What the Python package calls.
+CONTROL = {
+    "reftracer_start", "reftracer_stop", "reftracer_mark", "reftracer_is_tracing", "reftracer_flush",
+    "reftracer_path", "reftracer_why", "reftracer_holders",
+    "reftracer_window_begin", "reftracer_window_end", "reftracer_window_survivors",
+    "reftracer_window_objects", "reftracer_window_list", "reftracer_site",
+    "reftracer_loses_deaths", "reftracer_mute", "reftracer_why", "reftracer_holders",
+}  # fmt: skip
 
 
 @pytest.fixture(params=["libreftracer-agent.so", "libreftracer-agent-empty.so"])
@@ -45,12 +53,16 @@ def test_the_agent_leaves_no_symbol_of_python_to_the_linker(agent):
     assert [name for name in undefined if re.match(r"_?Py", name)] == []
 
 
+# What other copies in the process ask about the tracer's slot: src/tracer/share.h.
+ASKED = {"reftracer_sharing"}
+
+
 def test_the_agent_exports_only_what_it_means_to_stand_in_front_of(agent):
     """What it exported besides could shadow a symbol of the program."""
     exported = re.findall(
         r"(?:FUNC|OBJECT|TLS)\s+(?:GLOBAL|WEAK)\s+DEFAULT\s+\d+ (\S+)", readelf("--dyn-syms", agent)
     )
-    assert set(exported) <= INTERPOSED
+    assert set(exported) <= INTERPOSED | ASKED | CONTROL
 
 
 def test_the_agent_is_hardened_and_stays_loaded(agent):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from sites import assert_balanced, assert_exact, counts_at, line_of
 
 PROGRAM = Path(__file__).parent / "programs" / "counting.py"
@@ -10,6 +11,7 @@ KEPT = line_of(SOURCE, "kept")
 DROPPED = line_of(SOURCE, "dropped")
 
 
+@pytest.mark.free_threaded
 def test_counts_are_exact_by_line(python, trace):
     traced = trace(python, PROGRAM)
     assert traced.status == 0
@@ -20,6 +22,7 @@ def test_counts_are_exact_by_line(python, trace):
     assert counts_at(report, "__main__.Node") == (6000, 5000, 1000)
 
 
+@pytest.mark.free_threaded
 def test_the_stack_of_a_site_is_complete(python, trace):
     report = trace(python, PROGRAM).report
     stacks = {

@@ -16,20 +16,28 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
 # other but the format.
 BELOW = {
     "base": set(),
+    # Libraries that the command loads when it needs them.
+    "late": set(),
     "tss": {"base"},
-    "space": {"base"},
+    "space": {"base", "late"},
     "layout": {"base", "space"},
-    "runtime": {"base", "space", "layout"},
+    "runtime": {"base", "late", "space", "layout"},
     # The tracer takes the kinds of types and of losses from the format, so that nobody has to
     # translate them.
     "tracer": {"base", "tss", "space", "layout", "runtime", "trace/format"},
     "trace/format": {"base"},
     "trace/writer": {"base", "trace/format"},
     "trace/reader": {"base", "trace/format"},
-    "agent": {"base", "tss", "space", "layout", "runtime", "tracer", "trace/writer", "trace/format"},
+    # Who holds what: knows nothing of the tracer, so that a made-up heap can be looked through.
+    "heap": {"base", "layout", "trace/format"},
+    "agent": {
+        "base", "tss", "space", "layout", "runtime", "tracer", "heap", "trace/writer", "trace/format",
+    },
     "analyze": {"base", "trace/reader", "trace/format"},
-    "report": {"base", "trace/reader", "trace/format", "analyze"},
-    "cli": {"base", "trace/reader", "trace/format", "analyze", "report"},
+    "report": {"base", "late", "trace/reader", "trace/format", "analyze"},
+    "cli": {"base", "late", "trace/reader", "trace/format", "analyze", "report"},
+    # A library of its own, for the Python package.
+    "arrow": set(),
 }
 
 # Files of src/trace by the side they belong to.

@@ -157,6 +157,7 @@ def measured(python, trace, tmp_path_factory):
     return traced.report, program, lines, json.loads(traced.stdout)
 
 
+@pytest.mark.free_threaded
 @pytest.mark.parametrize("kind", KINDS)
 def test_bytes_are_what_getsizeof_says(measured, kind):
     report, program, lines, sizes = measured
@@ -169,3 +170,27 @@ def test_bytes_are_what_getsizeof_says(measured, kind):
     assert found, [s["type"] for s in born_at(report, file=program, line=lines[kind])]
     assert sum(site["live_bytes"] for site in found) == kept
     assert sum(site["dead_bytes"] for site in found) == dropped
+
+
+FRAMES = """
+import sys
+def frames(n):
+    frame = sys._getframe()
+    return frame.f_back is not None and (n == 0 or frames(n - 1))
+for _ in range(100):
+    frames(5)
+print(type(sys._getframe()).__basicsize__)
+"""
+
+
+@pytest.mark.free_threaded
+def test_a_frame_is_no_bigger_than_its_structure(python, trace, tmp_path):
+    """It has an item size, and where others have their number of items a pointer: f_back."""
+    program = tmp_path / "frames.py"
+    program.write_text(FRAMES)
+    traced = trace(python, program)
+    basic = int(traced.stdout)
+    frames = [site for site in traced.report["sites"] if site["type"] == "frame"]
+    deaths = sum(site["deaths"] for site in frames)
+    assert deaths >= 600
+    assert basic <= sum(site["dead_bytes"] for site in frames) / deaths <= basic + 16

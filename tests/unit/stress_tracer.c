@@ -122,7 +122,7 @@ static void *work(void *seed)
             swap_in(state >> 8 & (SLOTS - 1), make());
         }
         if (i % 4096 == 0) { /* as when a known code object dies */
-            atomic_fetch_add(&tracer.epoch, 1);
+            rft_addresses_void();
         }
     }
     rft_thread_ended(rft_self);
@@ -141,11 +141,11 @@ static void *work_shortly(void *seed)
 
 static _Atomic bool finished;
 
-static void collect(void)
+static void collect(bool all)
 {
     static struct rft_definitions definitions;
     struct rft_buffer tick = {0};
-    assert_true(rft_tick_collect(rft_now_ms(), &definitions, &tick));
+    assert_true(rft_tick_collect(rft_now_ms(), all, &definitions, &tick));
     for (int type = 0; type <= RFT_CHUNK_SITES; type++) {
         rft_buffer_clear(&definitions.chunks[type]);
     }
@@ -153,11 +153,29 @@ static void collect(void)
     rft_pages_free(tick.bytes, tick.capacity);
 }
 
+/* A window's survivors, while threads go on: never more than were born. */
+static void look_at_windows(void)
+{
+    static uint32_t before;
+    uint32_t now = rft_mark();
+    struct rft_survivors *survivors;
+    size_t count, size;
+    assert_true(now > before);
+    assert_true(rft_survivors(before, now, &survivors, &count, &size));
+    uint64_t bound = atomic_load(&births);
+    for (size_t i = 0; i < count; i++) {
+        assert_in_range(survivors[i].live, 1, bound + THREADS);
+    }
+    rft_pages_free(survivors, size);
+    before = now;
+}
+
 static void *tick(void *unused)
 {
     (void)unused;
     while (!atomic_load(&finished)) {
-        collect();
+        collect(false);
+        look_at_windows();
         pthread_mutex_lock(&tracer.lock);
         for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
             atomic_store_explicit(&t->countdown, 0, memory_order_relaxed);
@@ -179,6 +197,9 @@ static void count_slots(uintptr_t base, rft_leaf leaf, void *arg)
 static void test_every_event_of_threads_is_counted_once(void **unused)
 {
     (void)unused;
+    rft_tracer_reset();
+    atomic_store(&births, 0);
+    atomic_store(&deaths, 0);
     set_up_tracer();
     pthread_t ticker, threads[THREADS], shorts[SHORT_THREADS];
     pthread_create(&ticker, NULL, tick, NULL);
@@ -198,7 +219,7 @@ static void test_every_event_of_threads_is_counted_once(void **unused)
     }
     atomic_store(&finished, true);
     pthread_join(ticker, NULL);
-    collect();
+    collect(true);
 
     uint64_t seen_births, seen_deaths, alive = 0;
     rft_tick_totals(&seen_births, &seen_deaths);
@@ -216,9 +237,93 @@ static void test_every_event_of_threads_is_counted_once(void **unused)
     assert_null(tracer.out_of_memory);
 }
 
+enum { PHASES = 40, OBJECTS = 400 };
+static struct fake_object *kept[PHASES][THREADS][OBJECTS];
+static pthread_barrier_t phase_begins, phase_ends;
+
+/* Objects of each phase; from the next one on, each thread frees those of another
+ * thread: number i lives for 1 + i % 8 phases, and every tenth for ever. */
+static void *work_in_phases(void *number)
+{
+    uintptr_t me = (uintptr_t)number;
+    attach();
+    for (int phase = 0; phase < PHASES; phase++) {
+        pthread_barrier_wait(&phase_begins);
+        for (int i = 0; i < OBJECTS; i++) {
+            kept[phase][me][i] = make();
+            destroy(make());
+        }
+        pthread_barrier_wait(&phase_ends);
+        pthread_barrier_wait(&phase_begins);
+        for (int past = 0; past < phase; past++) {
+            for (int i = 0; i < OBJECTS; i++) {
+                struct fake_object **object = &kept[past][(me + 1) % THREADS][i];
+                if (i % 10 != 0 && past + 1 + i % 8 <= phase) {
+                    destroy(*object);
+                    *object = NULL;
+                }
+            }
+        }
+        pthread_barrier_wait(&phase_ends);
+    }
+    rft_thread_ended(rft_self);
+    return NULL;
+}
+
+static uint64_t alive_between(uint32_t from, uint32_t until)
+{
+    struct rft_survivors *survivors;
+    size_t count, size;
+    uint64_t alive = 0;
+    assert_true(rft_survivors(from, until, &survivors, &count, &size));
+    for (size_t i = 0; i < count; i++) {
+        alive += survivors[i].live;
+    }
+    rft_pages_free(survivors, size);
+    return alive;
+}
+
+/* However short the phases are, and whoever frees the objects: between two marks
+ * there are the objects that were born between them. */
+static void test_marks_separate_what_was_born_before_from_what_was_born_after(void **unused)
+{
+    (void)unused;
+    set_up_tracer();
+    pthread_barrier_init(&phase_begins, NULL, THREADS + 1);
+    pthread_barrier_init(&phase_ends, NULL, THREADS + 1);
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, work_in_phases, (void *)i);
+    }
+    uint32_t marks[PHASES + 1];
+    for (int phase = 0; phase < PHASES; phase++) {
+        marks[phase] = rft_mark();
+        pthread_barrier_wait(&phase_begins);
+        pthread_barrier_wait(&phase_ends); /* all born */
+        assert_int_equal(alive_between(marks[phase], 0), THREADS * OBJECTS);
+        pthread_barrier_wait(&phase_begins);
+        pthread_barrier_wait(&phase_ends); /* some are gone */
+        marks[phase + 1] = UINT32_MAX;
+        for (int past = 0; past <= phase; past++) {
+            uint64_t expected = 0;
+            for (int thread = 0; thread < THREADS; thread++) {
+                for (int i = 0; i < OBJECTS; i++) {
+                    expected += kept[past][thread][i] != NULL;
+                }
+            }
+            assert_int_equal(alive_between(marks[past], marks[past + 1]), expected);
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    collect(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_marks_separate_what_was_born_before_from_what_was_born_after),
         cmocka_unit_test(test_every_event_of_threads_is_counted_once),
     };
     return cmocka_run_group_tests_name("the tracer under threads", tests, NULL, NULL);

@@ -115,18 +115,47 @@ static void a_whole_trace_is_read_whole(void **state)
     free(b.file.at);
 }
 
-/* The model of these bytes can be made, or a clear error is given. */
-static void try_model(const void *bytes, size_t size)
+static void looks_at_names_are_read_and_bad_ones_dropped(void **state)
 {
-    char path[64];
-    write_file(path, bytes, size);
-    struct rft_model *model;
-    struct rft_error *error = rft_model_read((const char *[]){path}, 1, NULL, NULL, &model);
-    unlink(path);
-    if (error)
-        rft_error_destroy(error);
-    else
-        rft_model_destroy(model);
+    (void)state;
+    struct builder b;
+    struct bytes p = {0};
+    struct rft_trace *trace;
+    begin_trace(&b, 0x030e0af0);
+    const uint64_t good[] = {500, 2, 1, 7, 2, 4096};
+    for (unsigned i = 0; i < 6; i++)
+        put(&p, good[i]);
+    add_chunk(&b, RFT_CHUNK_NAMES, &p);
+    put(&p, 600); /* nobody any more */
+    put(&p, 0);
+    add_chunk(&b, RFT_CHUNK_NAMES, &p);
+    const uint64_t bad[][6] = {
+        {700, 2, 1, 7, 0, 1},        /* a site twice */
+        {700, 2, 1, 7, 1, 4097},     /* more than the table has entries */
+        {700, 1, 1, 7, 1, 1},        /* more bytes than records */
+        {700, 3, 1, 7, 1, 1},        /* fewer */
+        {700, 2, 1, 7, 1u << 30, 1}, /* a site that the file is too short for */
+        {700, 4097, 1, 7, 1, 1},
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (unsigned k = 0; k < 6; k++)
+            put(&p, bad[i][k]);
+        add_chunk(&b, RFT_CHUNK_NAMES, &p);
+    }
+    assert_null(rft_trace_read_bytes("t.rft", b.file.at, b.file.size, NULL, &trace));
+    size_t count;
+    const struct rft_trace_names_look *looks = rft_trace_names_looks(trace, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(looks[0].time_ms, 500);
+    assert_int_equal(looks[0].count, 2);
+    assert_int_equal(looks[0].names[0].site, 1);
+    assert_int_equal(looks[0].names[0].objects, 7);
+    assert_int_equal(looks[0].names[1].site, 3);
+    assert_int_equal(looks[0].names[1].objects, 4096);
+    assert_int_equal(looks[1].count, 0);
+    assert_int_equal(rft_trace_damage(trace)->bad_chunks, sizeof bad / sizeof *bad);
+    rft_trace_destroy(trace);
+    free(b.file.at);
 }
 
 static void a_trace_cut_at_any_byte_is_read_up_to_there(void **state)
@@ -336,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_trace_is_read_whole),
+        cmocka_unit_test(looks_at_names_are_read_and_bad_ones_dropped),
         cmocka_unit_test(a_trace_cut_at_any_byte_is_read_up_to_there),
         cmocka_unit_test(a_trace_with_any_byte_changed_loses_one_chunk_at_most),
         cmocka_unit_test(a_lost_chunk_of_definitions_shifts_no_ids),

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "analyze/model.h"
 #include "base/crc32c.h"
 #include "base/varint.h"
 #include "trace/format.h"
@@ -201,6 +202,74 @@ static inline void add_tick(struct builder *builder, uint64_t ms, const uint64_t
     add_chunk(builder, RFT_CHUNK_TICK, &p);
 }
 
+/* A step of a path: kind, type, label and index + 1; roots have no detail. */
+static inline void put_step(struct bytes *to, unsigned kind, unsigned type, unsigned label,
+                            unsigned index)
+{
+    put_le(to, kind, 1);
+    put(to, type);
+    put(to, label);
+    put(to, index);
+    if (kind >= RFT_ROOT_MODULE)
+        put(to, 0);
+}
+
+/* module serve -> attribute 'handle' of an Order -> item 17 of a dict. */
+static inline void put_path(struct bytes *to)
+{
+    put(to, 3);
+    put_step(to, RFT_ROOT_MODULE, 0, 2, 0);
+    put_step(to, RFT_EDGE_ATTRIBUTE, 1, 3, 0);
+    put_step(to, RFT_EDGE_ITEM, 2, 0, 18);
+}
+
+/* A look through the heap at `ms`, with all that it can find. */
+static inline void add_heap(struct builder *builder, uint64_t ms)
+{
+    static const uint64_t heap[] = {RFT_HEAP_REQUEST,  1, 1000, 3000, 1 << 20,          5,
+                                    RFT_HEAP_CUT_TIME, 7, 336,  12,   RFT_COLLECTOR_OWN};
+    struct bytes p = {0};
+    put(&p, ms);
+    for (unsigned i = 0; i < sizeof heap / sizeof *heap; i++)
+        put(&p, heap[i]);
+    put_text(&p, "half");
+    add_chunk(builder, RFT_CHUNK_HEAP, &p);
+
+    /* Site 1: 100 objects, 2,400 bytes, 50 sampled, 3 garbage; 40 and 7 in two patterns. */
+    static const uint64_t holders[] = {1, 1, 1, 100, 2400, 50, 3, 2};
+    put(&p, ms);
+    for (unsigned i = 0; i < sizeof holders / sizeof *holders; i++)
+        put(&p, holders[i]);
+    put(&p, 40);
+    put_path(&p);
+    put(&p, 7);
+    put(&p, 1);
+    put_step(&p, RFT_ROOT_C, 0, 0, 0);
+    add_chunk(builder, RFT_CHUNK_HOLDERS, &p);
+
+    /* Sites 1 and 3. */
+    static const uint64_t refcounts[] = {1, 2, 1, 100, 3, 1, 2, 0, 90, 2, 8, 2, 5, 1, 0, 5};
+    put(&p, ms);
+    for (unsigned i = 0; i < sizeof refcounts / sizeof *refcounts; i++)
+        put(&p, refcounts[i]);
+    add_chunk(builder, RFT_CHUNK_REFCOUNTS, &p);
+
+    static const uint64_t garbage[] = {1, 1, 1, 7, 336, 1, 1, 3, 7, 2};
+    put(&p, ms);
+    for (unsigned i = 0; i < sizeof garbage / sizeof *garbage; i++)
+        put(&p, garbage[i]);
+    put_step(&p, RFT_EDGE_ATTRIBUTE, 1, 3, 0);
+    put_step(&p, RFT_EDGE_DICT_VALUE, 2, 4, 0);
+    add_chunk(builder, RFT_CHUNK_GARBAGE, &p);
+
+    static const uint64_t retainers[] = {1, 1, 1, 1, 48, 2400, 101};
+    put(&p, ms);
+    for (unsigned i = 0; i < sizeof retainers / sizeof *retainers; i++)
+        put(&p, retainers[i]);
+    put_path(&p);
+    add_chunk(builder, RFT_CHUNK_RETAINERS, &p);
+}
+
 static inline void add_end(struct builder *builder, uint64_t ms)
 {
     struct bytes p = {0};
@@ -220,6 +289,20 @@ static inline void write_file(char *path, const void *bytes, size_t size)
     if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
         abort();
     close(fd);
+}
+
+/* The model of these bytes can be made, or a clear error is given: no crash, no leak. */
+static inline void try_model(const void *bytes, size_t size)
+{
+    char path[64];
+    write_file(path, bytes, size);
+    struct rft_model *model;
+    struct rft_error *error = rft_model_read((const char *[]){path}, 1, NULL, NULL, &model);
+    unlink(path);
+    if (error)
+        rft_error_destroy(error);
+    else
+        rft_model_destroy(model);
 }
 
 #endif

@@ -1,0 +1,38 @@
+"""docs/CONFORMANCE.md: written by the run of the tests, and current in its rows."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+ROWS = [
+    line.split("\t")
+    for line in (ROOT / "tests" / "conformance" / "rows.tsv").read_text().splitlines()
+]
+PAGE = (ROOT / "docs" / "CONFORMANCE.md").read_text()
+
+
+def cells(row):
+    found = re.search(rf"^\| {row} \|(.*)\|$", PAGE, re.MULTILINE)
+    assert found, f"{row} is not in docs/CONFORMANCE.md"
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", found[1])]
+
+
+def test_the_rows_are_all_there_and_no_other():
+    assert re.findall(r"^\| ((?:TR|DB|TS)\d+) \|", PAGE, re.MULTILINE) == [row for row, *_ in ROWS]
+    for row, text, own in ROWS:
+        assert cells(row)[:2] == [text, own]
+
+
+@pytest.mark.parametrize("row", [row for row, *_ in ROWS])
+def test_a_row_has_passed_on_each_cpython(row):
+    results = cells(row)[2:]
+    assert len(results) >= 4
+    assert set(results) == {"pass"}
+
+
+def test_every_cpython_that_is_supported_has_a_column(pythons):
+    for part in ("TR1", "DB1", "TS1"):
+        table = PAGE[: PAGE.index(f"| {part} |")].rsplit("| | what holds", 1)[1]
+        for python in pythons:
+            assert f"| {python.name} |" in table.splitlines()[0]
