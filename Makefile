@@ -68,8 +68,7 @@ test-fuzz: test-setup
 	done
 
 test-python: test-setup
-	$(pytest) -q -n 2 --junitxml=build/tests.xml tests; \
-		status=$$?; tools/conformance build/tests.xml build && exit $$status
+	@tools/test-python
 
 check-quick: test-unit
 	$(pytest) -q -n 2 tests --pythons 3.14
