@@ -1,12 +1,13 @@
 /* Threads' names and records. */
 #include "tracer/chain.h"
+#include "tracer/events.h"
 #include "tracer/nodes.h"
 #include "tracer/text.h"
-#include "tracer/tracer.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Adds the thread's record to the trace. Holds tracer.lock. */
@@ -160,4 +161,54 @@ void rft_thread_name(struct rft_thread *t)
     pthread_mutex_unlock(&tracer.lock);
     rft_nodes_reset(t); /* they lead to sites of the unnamed thread */
     rft_chain_set_parent(t);
+}
+
+struct rft_thread *rft_thread_record(void)
+{
+    struct rft_thread *t = rft_self;
+    if (t != NULL) {
+        return t;
+    }
+    pthread_mutex_lock(&tracer.lock);
+    t = tracer.free_threads;
+    if (t != NULL) {
+        tracer.free_threads = t->next_free;
+    } else if ((t = rft_pages_alloc(sizeof *t)) != NULL) {
+        t->next = tracer.threads;
+        tracer.threads = t;
+    }
+    if (t != NULL) {
+        t->now = rft_now_ms();
+        t->clock_interval = RFT_CLOCK_INTERVAL_MIN;
+        t->native_id = (int)syscall(SYS_gettid);
+        rft_identity_begin(t);
+    }
+    pthread_mutex_unlock(&tracer.lock);
+    if (t == NULL || t->identity == NULL) {
+        rft_stop_for_memory("a thread");
+        return NULL;
+    }
+    rft_thread_void(t); /* sets up the caches at the first event */
+    rft_self = t;
+    if (tracer.on_thread != NULL) {
+        tracer.on_thread(t);
+    }
+    return t;
+}
+
+/* The thread ends: its record goes to the next thread that starts, its identity
+ * to the next one of its name. */
+void rft_thread_ended(struct rft_thread *t)
+{
+    rft_self = NULL;
+    t->tstate = NULL;
+    t->depth = 0;
+    t->top = 0;
+    t->tag++;
+    t->interp = 0;
+    pthread_mutex_lock(&tracer.lock);
+    rft_identity_end(t, rft_now_ms());
+    t->next_free = tracer.free_threads;
+    tracer.free_threads = t;
+    pthread_mutex_unlock(&tracer.lock);
 }

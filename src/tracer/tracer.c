@@ -1,11 +1,10 @@
 #include "tracer/tracer.h"
 
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tracer/chain.h"
+#include "tracer/events.h"
 #include "tracer/hash.h"
 #include "tracer/live_map.h"
 #include "tracer/nodes.h"
@@ -13,11 +12,6 @@
 
 struct rft_tracer tracer = {.lock = PTHREAD_MUTEX_INITIALIZER, .depth_max = 1 << 22, .marks = 1};
 _Thread_local struct rft_thread *rft_self;
-
-/* Births between two readings of the clock, which costs about as much as two
- * births. As long as it shows the same millisecond each time, it is asked less
- * often. See also ticker.c, which cuts the wait short. */
-enum { CLOCK_INTERVAL_MIN = 32, CLOCK_INTERVAL_MAX = 256 };
 
 uint32_t rft_now_ms(void)
 {
@@ -34,77 +28,15 @@ void rft_stop_for_memory(const char *what)
     atomic_compare_exchange_strong(&tracer.state, &tracing, RFT_STOPPED);
 }
 
-/* Single writer: a load and a store, no locked instruction. No compiler makes one
- * instruction of the two, which on this path is worth a line of assembly. */
-static inline void bump(_Atomic uint32_t *counter)
-{
-#if defined(__x86_64__) && !RFT_TSAN
-    __asm__("addl $1, %0" : "+m"(*counter) : : "cc");
-#else
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-#endif
-}
-
-/* --- threads ---------------------------------------------------------- */
-
-struct rft_thread *rft_thread_record(void)
-{
-    struct rft_thread *t = rft_self;
-    if (t != NULL) {
-        return t;
-    }
-    pthread_mutex_lock(&tracer.lock);
-    t = tracer.free_threads;
-    if (t != NULL) {
-        tracer.free_threads = t->next_free;
-    } else if ((t = rft_pages_alloc(sizeof *t)) != NULL) {
-        t->next = tracer.threads;
-        tracer.threads = t;
-    }
-    if (t != NULL) {
-        t->now = rft_now_ms();
-        t->clock_interval = CLOCK_INTERVAL_MIN;
-        t->native_id = (int)syscall(SYS_gettid);
-        rft_identity_begin(t);
-    }
-    pthread_mutex_unlock(&tracer.lock);
-    if (t == NULL || t->identity == NULL) {
-        rft_stop_for_memory("a thread");
-        return NULL;
-    }
-    rft_thread_void(t); /* sets up the caches at the first event */
-    rft_self = t;
-    if (tracer.on_thread != NULL) {
-        tracer.on_thread(t);
-    }
-    return t;
-}
-
-/* The thread ends: its record goes to the next thread that starts, its identity
- * to the next one of its name. */
-void rft_thread_ended(struct rft_thread *t)
-{
-    rft_self = NULL;
-    t->tstate = NULL;
-    t->depth = 0;
-    t->top = 0;
-    t->tag++;
-    t->interp = 0;
-    pthread_mutex_lock(&tracer.lock);
-    rft_identity_end(t, rft_now_ms());
-    t->next_free = tracer.free_threads;
-    tracer.free_threads = t;
-    pthread_mutex_unlock(&tracer.lock);
-}
+/* --- contexts --------------------------------------------------------- */
 
 static __attribute__((noinline)) void read_clock(struct rft_thread *t)
 {
     uint32_t now = rft_now_ms();
     if (now != t->now) {
-        t->clock_interval =
-            t->clock_interval > CLOCK_INTERVAL_MIN * 2 ? t->clock_interval / 2 : CLOCK_INTERVAL_MIN;
-    } else if (t->clock_interval < CLOCK_INTERVAL_MAX) {
+        t->clock_interval = t->clock_interval > RFT_CLOCK_INTERVAL_MIN * 2 ? t->clock_interval / 2
+                                                                           : RFT_CLOCK_INTERVAL_MIN;
+    } else if (t->clock_interval < RFT_CLOCK_INTERVAL_MAX) {
         t->clock_interval *= 2;
     }
     t->now = now;
@@ -199,41 +131,16 @@ static __attribute__((noinline)) struct rft_site *find_site(struct rft_thread *t
     return site;
 }
 
-/* A code object or a type dies: what is remembered by its address is void. intact: at this
- * moment, and not some time ago. */
-static __attribute__((noinline)) void forget(void *op, bool intact)
+/* Not tracing (yet, any more, or in this child yet), or a thread's first event. */
+static __attribute__((noinline)) struct rft_thread *enter(void)
 {
-    pthread_mutex_lock(&tracer.lock);
-    bool known = rft_code_forget(op, intact) || rft_type_forget(op);
-    pthread_mutex_unlock(&tracer.lock);
-    if (known) {
-        rft_addresses_void();
+    int state = atomic_load_explicit(&tracer.state, memory_order_acquire);
+    if (state == RFT_FORKED) {
+        tracer.on_fork();
+        state = atomic_load_explicit(&tracer.state, memory_order_acquire);
     }
+    return state == RFT_TRACING ? rft_thread_record() : NULL;
 }
-
-/* An address is born that we hold alive: CPython did not report its death
- * (gh-130382, gh-156371, or while another tool held the slot). */
-static void count_unreported_death(struct rft_thread *t, uint32_t slot);
-static __attribute__((noinline)) void infer_death(struct rft_thread *t, void *op, uint32_t slot)
-{
-    struct rft_site *site = rft_cohort_site(rft_cohort(slot >> RFT_STAMP_BITS));
-    /* An interpreter with its own GIL drops its heap without a word. */
-    if (!(site->flags & RFT_SITE_ENDED)) {
-        bump(&t->inferred);
-    }
-    if (site->flags & RFT_SITE_REMEMBERED) {
-        forget(op, false);
-    }
-    count_unreported_death(t, slot);
-}
-
-/* The census found no object behind a slot: its death had not been reported. */
-void rft_census_stale(struct rft_thread *t, uint32_t slot)
-{
-    count_unreported_death(t, slot);
-}
-
-static __attribute__((noinline)) struct rft_thread *enter(void);
 
 /* What the slot of an object says that this site makes now; 0: the time for
  * another cohort has come. */
@@ -300,7 +207,7 @@ static __attribute__((noinline)) int on_birth_any(char *op)
     const struct rft_way *way = rft_bucket(t->ways, t->mask, instr, type);
     struct rft_site *site = rft_way_is(way, instr, type) ? way->to : find_site(t, type, instr);
     if (__builtin_expect(site == NULL, 0)) {
-        bump(&t->dropped);
+        rft_bump(&t->dropped);
         return 0;
     }
 
@@ -312,14 +219,14 @@ static __attribute__((noinline)) int on_birth_any(char *op)
         value = slot_now(t, site, (uintptr_t)op);
     }
     if (__builtin_expect((slot == NULL) | (value == 0), 0)) {
-        bump(&t->dropped);
+        rft_bump(&t->dropped);
         return 0;
     }
     uint32_t before = atomic_load_explicit(slot, memory_order_relaxed);
     atomic_store_explicit(slot, value, memory_order_relaxed);
-    bump(&site->births);
+    rft_bump(&site->births);
     if (__builtin_expect(before != 0, 0)) {
-        infer_death(t, op, before);
+        rft_death_inferred(t, op, before);
     }
     return 0;
 }
@@ -353,7 +260,7 @@ static inline __attribute__((always_inline)) int birth_in(struct rft_thread *t, 
         return on_birth_any(op);
     }
     atomic_store_explicit(slot, value, memory_order_relaxed);
-    bump(&site->births);
+    rft_bump(&site->births);
     return 0;
 }
 
@@ -410,152 +317,6 @@ static inline __attribute__((always_inline)) int on_birth(char *op, bool direct)
 
 /* --- deaths ----------------------------------------------------------- */
 
-static unsigned age_bucket(uint32_t age)
-{
-    return age == 0 ? 0 : 32 - (unsigned)__builtin_clz(age);
-}
-
-static struct rft_ages *ages_of(struct rft_ages *_Atomic *place)
-{
-    struct rft_ages *ages = atomic_load_explicit(place, memory_order_acquire);
-    if (ages == NULL) {
-        pthread_mutex_lock(&tracer.lock);
-        ages = atomic_load_explicit(place, memory_order_relaxed);
-        if (ages == NULL && (ages = rft_pool_alloc(sizeof *ages)) != NULL) {
-            atomic_store_explicit(place, ages, memory_order_release);
-        }
-        pthread_mutex_unlock(&tracer.lock);
-    }
-    return ages;
-}
-
-static __attribute__((noinline)) void count_aged(struct rft_thread *t, struct rft_site *site,
-                                                 unsigned bucket)
-{
-    if (bucket >= RFT_AGE_BUCKETS) {
-        bucket = RFT_AGE_BUCKETS - 1;
-    }
-    bool own = site->owner == t->identity;
-    struct rft_ages *ages = ages_of(own ? &site->ages : &site->f_ages);
-    if (ages == NULL) {
-        rft_stop_for_memory("ages");
-    } else if (own) {
-        bump(&ages->deaths[bucket]);
-    } else {
-        atomic_fetch_add_explicit(&ages->deaths[bucket], 1, memory_order_relaxed);
-    }
-}
-
-static __attribute__((noinline)) void count_foreign(struct rft_site *site, unsigned bucket,
-                                                    uint64_t bytes)
-{
-    if (bucket == 0) {
-        atomic_fetch_add_explicit(&site->f_at_once, 1, memory_order_relaxed);
-    }
-    if (bytes != 0) {
-        atomic_fetch_add_explicit(&site->f_dead_bytes, bytes, memory_order_relaxed);
-    }
-}
-
-static inline unsigned bucket_at_death(struct rft_thread *t, struct rft_site *site,
-                                       struct rft_cohort *cohort, uintptr_t op, uint32_t slot)
-{
-    int32_t age = (int32_t)(t->now - rft_cohort_start(cohort)) -
-                  (int32_t)((slot % RFT_STAMPS) << cohort->shift);
-    /* Where the stamps are coarser than 1 ms, the newest object of the site is
-     * still known to have died at once if it is the one that dies. */
-    if (age <= 0 || (cohort->shift > 0 && site->last_birth == (uint32_t)(op >> 4) &&
-                     age < (1 << cohort->shift))) {
-        return 0;
-    }
-    return age_bucket((uint32_t)age);
-}
-
-static __attribute__((noinline)) void dig_grave(struct rft_site *site, uintptr_t op, uint32_t slot,
-                                                unsigned bucket, uint64_t bytes)
-{
-    struct rft_grave grave = {.op = (void *)op,
-                              .site = site,
-                              .slot = slot,
-                              .bucket = (uint8_t)bucket,
-                              .bytes = (uint32_t)bytes};
-    rft_grave_dig(&grave);
-}
-
-static inline void add_bytes(struct rft_site *site, uint64_t bytes)
-{
-    atomic_store_explicit(&site->dead_bytes,
-                          atomic_load_explicit(&site->dead_bytes, memory_order_relaxed) + bytes,
-                          memory_order_relaxed);
-}
-
-/* A death in all its variety. bytes: beyond fixed_size, which follows from the
- * count of the dead (tick.c). */
-static __attribute__((noinline)) int count_death(struct rft_thread *t, struct rft_cohort *cohort,
-                                                 uintptr_t op, uint32_t slot, uint64_t bytes)
-{
-    struct rft_site *site = rft_cohort_site(cohort);
-    unsigned bucket = bucket_at_death(t, site, cohort, op, slot);
-    rft_site_touch(site);
-    if (site->owner == t->identity) {
-        if (bucket == 0) {
-            bump(&site->at_once);
-            bump(&site->at_once_before_cohort); /* the cohort is told of it below */
-        } else {
-            count_aged(t, site, bucket);
-        }
-        add_bytes(site, bytes);
-    } else {
-        count_foreign(site, bucket, bytes);
-        if (bucket > 0) {
-            count_aged(t, site, bucket);
-        }
-    }
-    rft_cohort_death(t, slot >> RFT_STAMP_BITS, cohort);
-    bool revivable = site->kind == RFT_KIND_GENERATOR
-                         ? op != 0 && !rft_generator_is_over((const char *)op)
-                         : site->flags & RFT_SITE_REVIVABLE;
-    if (revivable && op != 0) {
-        dig_grave(site, op, slot, bucket, bytes + site->fixed_size);
-    }
-    return 0;
-}
-
-/* A death that CPython did not report; the object's memory is not to be read. */
-static void count_unreported_death(struct rft_thread *t, uint32_t slot)
-{
-    struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
-    struct rft_site *site = rft_cohort_site(cohort);
-    if (!(site->flags & RFT_SITE_ENDED)) {
-        count_death(t, cohort, 0, slot, 0);
-    }
-}
-
-/* The death of an object whose birth was not seen. */
-static __attribute__((noinline)) void on_unseen_death(struct rft_thread *t, void *op)
-{
-    void *type = *(void **)((char *)op + tracer.layout.at[RFT_OBJECT_TYPE]);
-    unsigned long flags;
-    memcpy(&flags, (char *)type + tracer.layout.at[RFT_TYPE_FLAGS], sizeof flags);
-    if (type == tracer.py.code_type || flags & 1ul << 31) { /* Py_TPFLAGS_TYPE_SUBCLASS */
-        forget(op, true);
-    }
-    if (!rft_grave_close(op)) {
-        bump(&t->unseen);
-    }
-}
-
-/* Not tracing (yet, any more, or in this child yet), or a thread's first event. */
-static __attribute__((noinline)) struct rft_thread *enter(void)
-{
-    int state = atomic_load_explicit(&tracer.state, memory_order_acquire);
-    if (state == RFT_FORKED) {
-        tracer.on_fork();
-        state = atomic_load_explicit(&tracer.state, memory_order_acquire);
-    }
-    return state == RFT_TRACING ? rft_thread_record() : NULL;
-}
-
 static int on_death(void *op);
 
 /* The ticker sets the countdown to 0 now and then; a death only looks. */
@@ -573,7 +334,7 @@ static __attribute__((noinline)) int death_on_entry(void *op)
 static __attribute__((noinline)) int death_elsewhere(struct rft_thread *t, void *op)
 {
     if (rft_live_map_slot(t, (uintptr_t)op, false) == NULL) {
-        on_unseen_death(t, op);
+        rft_death_unseen(t, op);
         return 0;
     }
     return on_death(op);
@@ -581,50 +342,8 @@ static __attribute__((noinline)) int death_elsewhere(struct rft_thread *t, void 
 
 static __attribute__((noinline)) int death_unseen(struct rft_thread *t, void *op)
 {
-    on_unseen_death(t, op);
+    rft_death_unseen(t, op);
     return 0;
-}
-
-/* Objects of many sizes, code objects and types, those with a finalizer, those that
- * another thread made, those that did not die at once. */
-static __attribute__((noinline)) int death_in_full(struct rft_thread *t, void *op, uint32_t slot,
-                                                   struct rft_cohort *cohort)
-{
-    struct rft_site *site = rft_cohort_site(cohort);
-    if (site->flags & RFT_SITE_REMEMBERED) {
-        forget(op, true);
-    }
-    if (site->flags & RFT_SITE_ENDED) {
-        return 0;
-    }
-    uint64_t bytes = 0;
-    if (site->flags & RFT_SITE_VARSIZE) {
-        bytes = rft_object_extra(op, site->kind, site->item_size);
-    }
-    return count_death(t, cohort, (uintptr_t)op, slot, bytes);
-}
-
-/* The usual object that did not die at once: in the thread of its birth, of a site
- * that had such deaths before, and without more to do. */
-static __attribute__((noinline)) int death_later(struct rft_thread *t, void *op, uint32_t slot,
-                                                 struct rft_cohort *cohort)
-{
-    struct rft_site *site = rft_cohort_site(cohort);
-    struct rft_ages *ages = atomic_load_explicit(&site->ages, memory_order_relaxed);
-    unsigned bucket = bucket_at_death(t, site, cohort, (uintptr_t)op, slot);
-    if (site->owner != t->identity || site->flags & ~RFT_SITE_VARSIZE || ages == NULL ||
-        bucket - 1 >= RFT_AGE_BUCKETS - 1) {
-        return death_in_full(t, op, slot, cohort);
-    }
-    rft_site_touch(site);
-    bump(&ages->deaths[bucket]);
-    bool varsize = site->flags != 0;
-    if (atomic_load_explicit(&cohort->span, memory_order_relaxed) == 0) {
-        bump(&cohort->deaths);
-    } else if (atomic_fetch_sub_explicit(&cohort->remaining, 1, memory_order_acq_rel) == 1) {
-        rft_cohort_emptied(t, slot >> RFT_STAMP_BITS, cohort);
-    }
-    return varsize ? rft_count_extra(op, site, slot, bucket) : 0;
 }
 
 /* Budget: 35 instructions for an object of fixed size that dies at once, with
@@ -653,10 +372,10 @@ static __attribute__((noinline)) int on_death(void *op)
     atomic_store_explicit(place, 0, memory_order_relaxed);
     struct rft_cohort *cohort = rft_cohort(slot >> RFT_STAMP_BITS);
     if (atomic_load_explicit(&cohort->key, memory_order_relaxed) + slot % RFT_STAMPS != t->key) {
-        return death_later(t, op, slot, cohort);
+        return rft_death_later(t, op, slot, cohort);
     }
     struct rft_site *site = rft_cohort_site(cohort);
-    bump(&site->at_once);
+    rft_bump(&site->at_once);
     return cohort->kind == RFT_KIND_FIXED ? 0 : rft_count_extra(op, site, slot, 0);
 }
 
@@ -727,69 +446,4 @@ rft_callback rft_tracer_callback(void)
         return rft_on_event;
     }
     return tracer.py.thread_state_at != 0 ? rft_on_event_direct : rft_on_event_tags;
-}
-
-static void reset_tables(void)
-{
-    rft_identities_reset();
-    tracer.thread_count = tracer.interp_count = tracer.site_count = 0;
-    struct rft_buffer *pending[] = {&tracer.strings, &tracer.codes,          &tracer.types,
-                                    &tracer.stacks,  &tracer.thread_records, &tracer.interp_records,
-                                    &tracer.sites,   &tracer.losses};
-    for (size_t i = 0; i < sizeof pending / sizeof *pending; i++) {
-        rft_buffer_clear(pending[i]);
-    }
-    tracer.strings_n = tracer.codes_n = tracer.types_n = tracer.stacks_n = 0;
-    tracer.threads_n = tracer.interps_n = tracer.sites_n = 0;
-    rft_live_map_clear();
-    rft_codes_reset();
-    rft_types_reset();
-    rft_sites_reset();
-    rft_interps_reset();
-    rft_graves_reset();
-    rft_tick_reset();
-    rft_names_reset();
-}
-
-/* In the child of a fork: the parent's objects are older than this trace. The
- * caller has made sure that no other thread is in here. */
-void rft_tracer_reset_after_fork(void)
-{
-    struct rft_thread *self = rft_self;
-    for (struct rft_thread *t = tracer.threads, *next; t != NULL; t = next) {
-        next = t->next;
-        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
-        rft_nodes_free(t);
-        if (t != self) {
-            rft_pages_free(t, sizeof *t);
-        }
-    }
-    tracer.threads = tracer.free_threads = NULL;
-    rft_self = NULL;
-    if (self != NULL) {
-        rft_pages_free(self, sizeof *self);
-    }
-    reset_tables();
-}
-
-/* For another trace in the same process, after the last one has ended. Threads go on that
- * know their records (rft_self), so these stay, empty as new ones; new_context() gives
- * them an identity. The caller has made sure that no other thread is in a callback. */
-void rft_tracer_reset(void)
-{
-    for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
-        rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
-        rft_nodes_free(t);
-        struct rft_thread *next = t->next, *next_free = t->next_free;
-        int native_id = t->native_id;
-        memset(t, 0, sizeof *t);
-        t->next = next;
-        t->next_free = next_free;
-        t->native_id = native_id;
-        t->clock_interval = CLOCK_INTERVAL_MIN;
-    }
-    reset_tables();
-    tracer.out_of_memory = NULL;
-    atomic_store(&tracer.gaps, false);
-    rft_addresses_void();
 }
