@@ -64,7 +64,7 @@ static struct rft_error *take_site(struct rft_intake *intake, uint64_t time_ms,
     };
     site->births += record->births;
     site->deaths += (uint64_t)point.deaths;
-    site->collected += intake->collecting ? record->deaths : 0;
+    site->collecting += intake->collection_mark ? record->deaths : 0;
     site->at_once += record->at_once - record->revived_at_once;
     site->dead_bytes += record->dead_bytes - record->revived_bytes;
     site->last_tick = intake->ticks;
@@ -86,7 +86,7 @@ static struct rft_error *take_site(struct rft_intake *intake, uint64_t time_ms,
     return add_ages(intake, site, record);
 }
 
-/* Whether the final collection has begun; marks come between ticks. */
+/* Whether a final collection has begun; marks come between ticks. */
 static void look_for_collection(struct rft_intake *intake, const struct rft_trace *trace)
 {
     const size_t length = strlen(RFT_MARK_COLLECTION);
@@ -94,9 +94,23 @@ static void look_for_collection(struct rft_intake *intake, const struct rft_trac
     const struct rft_trace_mark *marks = rft_trace_marks(trace, &count);
     for (; intake->marks_seen < count; intake->marks_seen++) {
         struct rft_string label = marks[intake->marks_seen].label;
-        intake->collecting |=
-            label.length == length && !memcmp(label.bytes, RFT_MARK_COLLECTION, length);
+        if (label.length == length && !memcmp(label.bytes, RFT_MARK_COLLECTION, length))
+            intake->collection_mark = intake->marks_seen + 1;
     }
+}
+
+/* A sub-interpreter's final collection is over: of what died meanwhile, its own objects were
+ * garbage. The program goes on, and what dies from now on is freed by the program. */
+static void end_collection(struct rft_intake *intake, const struct rft_trace *trace,
+                           uint32_t interpreter)
+{
+    for (size_t id = 1; id < intake->sites.count && intake->collection_mark; id++) {
+        struct rft_intake_site *site = &intake->sites.items[id];
+        if (rft_trace_site(trace, (uint32_t)id)->interpreter == interpreter)
+            site->collected += site->collecting;
+        site->collecting = 0;
+    }
+    intake->collection_mark = 0;
 }
 
 static struct rft_error *take_tick(void *data, const struct rft_trace *trace,
@@ -155,6 +169,9 @@ static struct rft_error *take_census(void *data, const struct rft_trace *trace,
     uint32_t number = census_number(intake, census);
     if (!number)
         return rft_error_no_memory();
+    look_for_collection(intake, trace);
+    if (census->kind == RFT_CENSUS_INTERPRETER_END)
+        end_collection(intake, trace, census->interpreter);
     for (size_t i = 0; i < census->site_count; i++) {
         const struct rft_census_site *record = &census->sites[i];
         struct rft_intake_site *site = &intake->sites.items[record->site];
@@ -217,6 +234,7 @@ struct rft_error *rft_intake_finish(struct rft_intake *intake)
         keep_positive(&site->deaths);
         keep_positive(&site->at_once);
         keep_positive(&site->dead_bytes);
+        site->collected += site->collecting;
         for (unsigned k = 0; site->ages && k < RFT_AGE_BUCKETS; k++)
             keep_positive(&site->ages[k]);
     }

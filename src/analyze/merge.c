@@ -462,6 +462,32 @@ static const char *command_of(struct rft_model_store *store, const char *const *
     return text;
 }
 
+/* When the program was over: what the agent does then may take longer than the program's own exit
+ * did. */
+static uint64_t exit_ms(const struct merge *merge, uint64_t duration_ms)
+{
+    const struct rft_intake *intake = merge->intake;
+    uint64_t exit_ms = duration_ms;
+    size_t count;
+    const struct rft_trace_heap *heaps = rft_trace_heaps(merge->trace, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t interpreter = heaps[i].interpreter;
+        if (heaps[i].kind == RFT_HEAP_EXIT && heaps[i].time_ms < exit_ms &&
+            rft_trace_interpreter(merge->trace, interpreter)->number == 0)
+            exit_ms = heaps[i].time_ms;
+    }
+    const struct rft_trace_mark *marks = rft_trace_marks(merge->trace, &count);
+    if (intake->collection_mark && marks[intake->collection_mark - 1].time_ms < exit_ms)
+        exit_ms = marks[intake->collection_mark - 1].time_ms;
+    for (size_t i = 0; i < intake->censuses.count; i++) {
+        const struct rft_intake_census *census = &intake->censuses.items[i];
+        if ((census->kind == RFT_CENSUS_EXIT || census->kind == RFT_CENSUS_OS_EXIT) &&
+            census->time_ms < exit_ms)
+            exit_ms = census->time_ms;
+    }
+    return exit_ms;
+}
+
 static bool add_process(struct merge *merge, const char *path)
 {
     struct rft_model_store *store = merge->store;
@@ -517,6 +543,7 @@ static bool add_process(struct merge *merge, const char *path)
     };
     if (process.duration_ms < rft_trace_last_ms(trace))
         process.duration_ms = rft_trace_last_ms(trace);
+    process.exit_ms = exit_ms(merge, process.duration_ms);
     for (size_t i = 0; i < merge->intake->censuses.count; i++)
         process.census |= is_final(merge, i);
     return process.path && process.command && process.executable && process.directory &&

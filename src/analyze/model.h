@@ -69,6 +69,8 @@ struct rft_process {
     uint64_t start_ns;  /* wall clock */
     uint64_t offset_ms; /* its start in the model's time */
     uint64_t duration_ms;
+    uint64_t exit_ms; /* when the agent began with its own work at the end: the look through the
+                       * heap, the collection, the census; duration_ms if there was none */
     uint64_t tick_ms;
     const struct rft_pause *pauses; /* ascending */
     uint32_t pause_count;

@@ -26,20 +26,6 @@ static bool set(struct rft_intake *intake, uint32_t site, uint64_t time_ms, uint
     return rft_curve_add(to->names, &intake->store->arena, point);
 }
 
-/* The number of marks up to that of the final collection; all, if there was none. */
-static size_t marks_before_collection(const struct rft_trace *trace)
-{
-    size_t count;
-    const struct rft_trace_mark *marks = rft_trace_marks(trace, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct rft_string label = marks[i].label;
-        if (label.length == strlen(RFT_MARK_COLLECTION) &&
-            !memcmp(label.bytes, RFT_MARK_COLLECTION, label.length))
-            return i;
-    }
-    return count;
-}
-
 /* What a look does not name has none. Looks after the final collection, which empties the
  * cache, say nothing of the program. */
 static bool take(struct rft_intake *intake, const struct rft_trace *trace, uint64_t *known,
@@ -47,8 +33,8 @@ static bool take(struct rft_intake *intake, const struct rft_trace *trace, uint6
 {
     size_t count;
     const struct rft_trace_names_look *looks = rft_trace_names_looks(trace, &count);
-    size_t last = marks_before_collection(trace);
-    for (uint32_t k = 0; k < count && looks[k].marks <= last; k++) {
+    size_t marks = intake->collection_mark;
+    for (uint32_t k = 0; k < count && (!marks || looks[k].marks < marks); k++) {
         for (uint32_t i = 0; i < looks[k].count; i++) {
             const struct rft_trace_names *names = &looks[k].names[i];
             if (names->site >= intake->sites.count)

@@ -141,7 +141,7 @@ static void leave_out_pauses(const struct rft_process *process, rft_curve_points
 void rft_profile_frame_init(struct rft_profile_frame *frame, const struct rft_process *process,
                             rft_curve_points *whole)
 {
-    uint64_t duration_ms = rft_lived_ms(process, process->duration_ms);
+    uint64_t duration_ms = rft_lived_ms(process, process->exit_ms);
     *frame = (struct rft_profile_frame){
         .process = process,
         .duration_ms = duration_ms,

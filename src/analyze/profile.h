@@ -62,7 +62,7 @@ struct rft_profile {
 /* What profiles of a process are made with. Times are without pauses: rft_lived_ms(). */
 struct rft_profile_frame {
     const struct rft_process *process;
-    uint64_t duration_ms;
+    uint64_t duration_ms; /* until the program was over */
     uint64_t tick_ms;
     unsigned windows;
     double window_ms;

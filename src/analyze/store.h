@@ -93,7 +93,8 @@ enum rft_origin rft_origin_of(const char *file);
 
 struct rft_intake_site {
     uint64_t births, deaths, at_once, dead_bytes;
-    uint64_t collected; /* deaths after the mark of the final collection */
+    uint64_t collected;  /* deaths after the mark of its interpreter's final collection */
+    uint64_t collecting; /* after such a mark, of an interpreter that is not known yet */
     uint64_t peak_live;
     uint64_t *ages; /* NULL: no death but at once */
     struct rft_curve *curve;
@@ -126,7 +127,9 @@ struct rft_intake {
     uint64_t last_tick_ms, births_then, usual_gap_ms, usual_births;
     RFT_VEC(struct rft_pause) pauses;
     size_t marks_seen;
-    bool collecting; /* the mark of the final collection has come */
+    /* The mark of a final collection that no census has followed yet: its number from 1, or 0.
+     * Each interpreter has one, and its census says whose it was; the last is the main one's. */
+    size_t collection_mark;
     rft_progress_fn *progress;
     void *progress_data;
     uint64_t done_before, total; /* bytes of earlier files, of all files */
