@@ -64,7 +64,11 @@ static struct rft_error *take_site(struct rft_intake *intake, uint64_t time_ms,
     };
     site->births += record->births;
     site->deaths += (uint64_t)point.deaths;
-    site->collecting += intake->collection_mark ? record->deaths : 0;
+    if (intake->collection_mark && record->deaths) {
+        if (!site->collecting && !rft_vec_push(&intake->collecting, record->site))
+            return rft_error_no_memory();
+        site->collecting += record->deaths;
+    }
     site->at_once += record->at_once - record->revived_at_once;
     site->dead_bytes += record->dead_bytes - record->revived_bytes;
     site->last_tick = intake->ticks;
@@ -104,12 +108,14 @@ static void look_for_collection(struct rft_intake *intake, const struct rft_trac
 static void end_collection(struct rft_intake *intake, const struct rft_trace *trace,
                            uint32_t interpreter)
 {
-    for (size_t id = 1; id < intake->sites.count && intake->collection_mark; id++) {
+    for (size_t i = 0; i < intake->collecting.count; i++) {
+        uint32_t id = intake->collecting.items[i];
         struct rft_intake_site *site = &intake->sites.items[id];
-        if (rft_trace_site(trace, (uint32_t)id)->interpreter == interpreter)
+        if (rft_trace_site(trace, id)->interpreter == interpreter)
             site->collected += site->collecting;
         site->collecting = 0;
     }
+    intake->collecting.count = 0;
     intake->collection_mark = 0;
 }
 
@@ -247,4 +253,5 @@ void rft_intake_deinit(struct rft_intake *intake)
     rft_vec_free(&intake->sites);
     rft_vec_free(&intake->censuses);
     rft_vec_free(&intake->pauses);
+    rft_vec_free(&intake->collecting);
 }

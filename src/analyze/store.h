@@ -130,6 +130,7 @@ struct rft_intake {
     /* The mark of a final collection that no census has followed yet: its number from 1, or 0.
      * Each interpreter has one, and its census says whose it was; the last is the main one's. */
     size_t collection_mark;
+    RFT_VEC(uint32_t) collecting; /* sites with deaths since then */
     rft_progress_fn *progress;
     void *progress_data;
     uint64_t done_before, total; /* bytes of earlier files, of all files */
