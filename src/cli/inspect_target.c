@@ -66,6 +66,15 @@ static bool is_other_process(int pid, char *which, size_t size)
     return is;
 }
 
+/* "python3.12": up to 3.12 there is nothing to be seen before main() has made the interpreter, nor
+ * after it is gone. */
+static bool is_python_by_name(const struct inspect_target *target)
+{
+    const char *path = rft_space_facts(target->space)->executable;
+    const char *slash = strrchr(path, '/');
+    return strncmp(slash != NULL ? slash + 1 : path, "python3", 7) == 0;
+}
+
 /* A better word for "there is no CPython in it". */
 static struct rft_error *explain(struct rft_error *error, const struct inspect_target *target)
 {
@@ -83,6 +92,15 @@ static struct rft_error *explain(struct rft_error *error, const struct inspect_t
             return rft_error_os(ESRCH, "looking at process %d: it has just ended", target->pid);
         }
         other = is_other_process(target->pid, which, sizeof which);
+    }
+    if (!other && target->core == NULL && is_python_by_name(target)) {
+        struct rft_error *better = rft_error_format(
+            RFT_ERROR_NOT_PYTHON,
+            "%s, which is a Python by its name: has it only just been started, or is it about to "
+            "end? Then look again",
+            error->message);
+        rft_error_destroy(error);
+        return better;
     }
     if (!other)
         return error;

@@ -220,7 +220,8 @@ struct rft_error *rft_runtime_create(struct rft_space *space, struct rft_runtime
                                     "%s; reftracer knows CPython 3.8 to 3.15", search.refusal);
         }
         if (!rft_space_alive(space)) {
-            return rft_error_os(ESRCH, "looking for CPython in process %d", facts->pid);
+            return rft_error_os(ESRCH, "looking for CPython in process %d: it has just ended",
+                                facts->pid);
         }
         bool core = rft_space_kind(space) == RFT_SPACE_CORE;
         return rft_error_format(RFT_ERROR_NOT_PYTHON, "no CPython 3.8 to 3.15 found in %s%s%s%s%s",

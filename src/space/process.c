@@ -91,11 +91,16 @@ static bool process_alive(struct rft_space *space)
     return !process->ended;
 }
 
-bool rft_process_has_memory(const struct rft_process_space *process)
+bool rft_process_is_kernel_thread(const struct rft_process_space *process)
 {
-    char name[64], link[8];
-    rft_process_name(process, "exe", name, sizeof name);
-    return readlinkat(process->folder_fd, name, link, sizeof link) >= 0 || errno != ENOENT;
+    enum { FLAGS_FIELD = 7, KERNEL_THREAD = 0x00200000 }; /* behind the name; PF_KTHREAD */
+    char text[512];
+    if (rft_process_read_file(process->folder_fd, "stat", text, sizeof text) <= 0)
+        return false;
+    const char *at = strrchr(text, ')');
+    for (int i = 0; at && i < FLAGS_FIELD; i++)
+        at = strchr(at + 1, ' ');
+    return at && (strtoul(at, NULL, 10) & KERNEL_THREAD) != 0;
 }
 
 /* --- reading ------------------------------------------------------------------- */

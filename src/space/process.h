@@ -28,8 +28,8 @@ int rft_process_open(const struct rft_process_space *process, const char *file);
  * can't be read. */
 ssize_t rft_process_read_file(int folder, const char *name, char *bytes, size_t size);
 
-/* False for threads of the kernel. */
-bool rft_process_has_memory(const struct rft_process_space *process);
+/* Whether it is no process at all, but a thread of the kernel. */
+bool rft_process_is_kernel_thread(const struct rft_process_space *process);
 
 /* The ids of a process or thread in the PID namespaces from ours to its own ("NSpid:" of a status
  * file of /proc): how many there are, and the last; 0 if that can't be read. */

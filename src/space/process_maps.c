@@ -118,12 +118,15 @@ struct rft_error *rft_process_list_maps(struct rft_space *space)
         error = parse(space, text.items, text.count);
     rft_vec_free(&text);
     if (!error && space->maps.count == 0)
-        error = rft_process_has_memory(process)
-                    ? rft_error_os(ESRCH, "reading the memory map of process %d", process->pid)
-                    : rft_error_format(RFT_ERROR_NOT_PYTHON,
+        error = rft_process_is_kernel_thread(process)
+                    ? rft_error_format(RFT_ERROR_NOT_PYTHON,
                                        "process %d is a thread of the kernel: it has no memory "
                                        "of its own, and no Python",
-                                       process->pid);
+                                       process->pid)
+                    : rft_error_os(ESRCH,
+                                   "reading process %d: it is just ending, and has no "
+                                   "memory any more",
+                                   process->pid);
     return error;
 }
 

@@ -119,6 +119,13 @@ def test_other_pythons_are_named(inspect, tmp_path, name, called):
         process.kill()
 
 
+def test_a_python_that_has_only_just_been_started(inspect, tmp_path):
+    shutil.copy(shutil.which("sleep"), tmp_path / "python3.12")
+    with subprocess.Popen([tmp_path / "python3.12", "3600"]) as process:
+        assert refused(inspect(str(process.pid)), UNREADABLE, "no CPython", "by its name", "again")
+        process.kill()
+
+
 def test_a_zombie(inspect):
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

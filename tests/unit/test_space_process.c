@@ -268,6 +268,57 @@ static void ids_of_another_pid_namespace_are_translated(void **state)
     waitpid(outer, NULL, 0);
 }
 
+/* What ends gives its memory back first, and only then becomes a zombie. The first process of a PID
+ * namespace waits in between until all others of it are gone, and one of these stays: a zombie
+ * whose parent, outside, takes no note. */
+static void a_process_that_is_just_ending_is_no_thread_of_the_kernel(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (unshare(geteuid() == 0 ? CLONE_NEWPID : CLONE_NEWPID | CLONE_NEWUSER) != 0)
+            _exit(77);
+        pid_t first = fork();
+        if (first == 0)
+            wait_for_ever(NULL);
+        if (fork() == 0)
+            wait_for_ever(NULL);
+        kill(first, SIGKILL);
+        (void)!write(pipes[1], &first, sizeof first);
+        wait_for_ever(NULL);
+    }
+    close(pipes[1]);
+    pid_t ending = 0;
+    ssize_t got = read(pipes[0], &ending, sizeof ending);
+    close(pipes[0]);
+    if (got != sizeof ending) {
+        int status;
+        waitpid(parent, &status, 0);
+        assert_int_equal(WEXITSTATUS(status), 77);
+        skip(); /* the system lets us make no namespace */
+    }
+    char name[64], byte;
+    snprintf(name, sizeof name, "/proc/%d/maps", ending);
+    ssize_t bytes = 1;
+    for (int i = 0; i < 200000 && bytes > 0; i++) { /* 100 s */
+        int maps = open(name, O_RDONLY | O_CLOEXEC);
+        bytes = read(maps, &byte, 1);
+        close(maps);
+        usleep(500);
+    }
+    assert_true(state_of(ending) != 'Z');
+    struct rft_space *space;
+    struct rft_error *error = rft_space_create_process(ending, &space);
+    assert_int_equal(error->code, RFT_ERROR_OS);
+    assert_int_equal(error->os_errno, ESRCH);
+    assert_non_null(strstr(error->message, "just ending"));
+    rft_error_destroy(error);
+    end(parent);
+}
+
 static void pages_that_are_remembered_are_read_once(void **state)
 {
     (void)state;
@@ -327,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_thread_of_the_kernel_is_no_python),
         cmocka_unit_test(a_refusal_names_its_cause),
         cmocka_unit_test(ids_of_another_pid_namespace_are_translated),
+        cmocka_unit_test(a_process_that_is_just_ending_is_no_thread_of_the_kernel),
         cmocka_unit_test(pages_that_are_remembered_are_read_once),
         cmocka_unit_test(a_length_that_the_kernel_refuses_costs_no_neighbour),
     };
