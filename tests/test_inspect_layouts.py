@@ -10,7 +10,8 @@ import pytest
 
 from conftest import pythons_at_hand, run_command
 from inspect_builds import LAYOUTS, NotForThis, about, copied, embedded_dlopen
-from inspect_targets import IDLE, RUNNING, Target, differences, inspected
+from inspect_programs import wait_for
+from inspect_targets import IDLE, RUNNING, Target, differences, in_read, inspected
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make namespaces")
 
@@ -138,9 +139,10 @@ def test_a_python_that_is_not_initialized_has_no_interpreter(python, command, tm
 
 
 @root_only
-def test_in_another_pid_namespace_and_its_own_mounts(python, command, tmp_path):
-    """Native ids are shown as we know them, and as the target does."""
-    with Target(python, ["names", "plain"], [RUNNING, IDLE],
+def test_in_another_pid_namespace_and_its_own_mounts(each_python, command, tmp_path):
+    """Native ids are shown as we know them, and as the target does. As process 1, as in a container:
+    small numbers, that stand elsewhere too in what the C library knows of a thread."""
+    with Target(each_python, ["names", "plain"], [RUNNING, IDLE],
                 wrapper=["unshare", "-p", "-f", "--mount-proc"]) as target:
         assert target.pid != target.inner_pid
         document = inspected(command, target.pid)
@@ -148,6 +150,42 @@ def test_in_another_pid_namespace_and_its_own_mounts(python, command, tmp_path):
         ours = {thread["native_id"] for interpreter in document["interpreters"]
                 for thread in interpreter["threads"]}
         assert ours == {int(task) for task in os.listdir(f"/proc/{target.pid}/task")}
+
+
+FORK = """
+import ctypes, os, sys, threading, time
+def hold(there):
+    there.set()
+    time.sleep(3600)
+def wait():
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+there = threading.Event()
+threading.Thread(target=hold, args=(there,), name="left behind", daemon=True).start()
+there.wait()
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    wait()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_of_a_fork_by_c_code_of_which_python_knows_nothing(each_python, command):
+    """As uWSGI's workers: CPython has still the parent's ids, and threads that are not there."""
+    with subprocess.Popen([each_python, "-c", FORK], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        try:
+            child = int(process.stdout.readline())
+            wait_for(lambda: in_read(child) == 1)
+            document = inspected(command, child)
+        finally:
+            process.stdin.close()
+            process.wait()
+    left, main = document["interpreters"][0]["threads"]
+    assert (main["native_id"], main["state"], main["waits_in"]) == (child, "blocked", "read")
+    assert [frame["function"] for frame in main["frames"]] == ["wait", "<module>"]
+    assert left["native_id"] is None and left["state"] in ("gone", "unknown")
 
 
 @root_only

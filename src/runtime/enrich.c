@@ -29,49 +29,119 @@ static const struct rft_os_thread *find_os_thread(const struct rft_os_thread *th
 }
 
 /* Up to 3.10 a thread state has no native id, only the pthread_t, which is the address of the
- * C library's own structure of the thread. Its field `tid` is found as the place that holds
- * an id of a thread of this process in all of them: 0x2d0 in glibc on x86-64, elsewhere in
- * other libraries. */
-enum { PTHREAD_BYTES = 1024 };
+ * C library's own structure of the thread; from 3.11 on it is a wrong one after a fork by C code
+ * that does not tell CPython (uWSGI). The structure's field `tid` is found as the place that holds
+ * what is known, or else ids of threads of this process, another one in each, in as many of them as
+ * possible: 0x2d0 in glibc on x86-64, elsewhere in other libraries. The C library sets it to 0 when
+ * a thread ends, also in a child for those that the fork has left behind. */
+enum { PTHREAD_BYTES = 1024, PLACES_MOST = 16 };
+
+struct own_id {
+    uint64_t pthread;
+    int32_t id; /* 0: none */
+    struct rft_thread *thread;
+    bool known; /* CPython's own, and there is such a thread */
+};
+
+static int by_id_and_pthread(const void *left, const void *right)
+{
+    const struct own_id *a = left, *b = right;
+    if (a->id != b->id) {
+        return a->id > b->id ? 1 : -1;
+    }
+    return (a->pthread > b->pthread) - (a->pthread < b->pthread);
+}
+
+/* Reads what is at this place of each thread's structure. How many ids of threads these are; 0 if
+ * two have the same. */
+static size_t read_ids(struct rft_runtime *runtime, size_t at, struct own_id *ids, size_t count,
+                       const struct rft_os_thread *os, size_t os_count)
+{
+    size_t living = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!rft_read_int(runtime, ids[i].pthread + at, &ids[i].id) ||
+            !find_os_thread(os, os_count, ids[i].id)) {
+            ids[i].id = 0;
+        }
+        living += ids[i].id != 0;
+    }
+    qsort(ids, count, sizeof *ids, by_id_and_pthread);
+    for (size_t i = 1; i < count; i++) {
+        if (ids[i].id && ids[i].id == ids[i - 1].id && ids[i].pthread != ids[i - 1].pthread) {
+            return 0;
+        }
+    }
+    return living;
+}
+
+/* Where `tid` is; PTHREAD_BYTES: not found. */
+static size_t find_place(struct rft_runtime *runtime, struct own_id *ids, size_t count,
+                         const struct rft_os_thread *os, size_t os_count)
+{
+    unsigned char possible[PTHREAD_BYTES / 4], living[PTHREAD_BYTES / 4] = {0};
+    unsigned char bytes[PTHREAD_BYTES];
+    memset(possible, 1, sizeof possible);
+    for (size_t i = 0; i < count; i++) {
+        if (!rft_space_try(runtime->space, ids[i].pthread, bytes, sizeof bytes)) {
+            continue;
+        }
+        for (size_t w = 0; w < PTHREAD_BYTES / 4; w++) {
+            int32_t id = rft_int(bytes, w * 4);
+            bool lives = possible[w] && id > 0 && find_os_thread(os, os_count, id);
+            possible[w] = possible[w] && (ids[i].known ? id == ids[i].thread->namespace_native_id
+                                                       : id == 0 || lives);
+            living[w] = living[w] || lives;
+        }
+    }
+    size_t best = PTHREAD_BYTES, most = 0, tried = 0;
+    for (size_t w = 0; w < PTHREAD_BYTES / 4 && tried < PLACES_MOST; w++) {
+        if (!possible[w] || !living[w]) {
+            continue;
+        }
+        size_t found = read_ids(runtime, w * 4, ids, count, os, os_count);
+        tried++;
+        if (found > most) {
+            most = found;
+            best = w * 4;
+        }
+    }
+    return best;
+}
 
 static void find_native_ids(struct rft_runtime *runtime, const struct rft_os_thread *os,
                             size_t os_count)
 {
-    struct rft_snapshot *snapshot = &runtime->snapshot;
-    unsigned char possible[PTHREAD_BYTES / 4];
-    unsigned char bytes[PTHREAD_BYTES];
-    memset(possible, 1, sizeof possible);
-    size_t seen = 0;
-    for (size_t i = 0; i < snapshot->interpreter_count; i++) {
-        const struct rft_interpreter *interpreter = &snapshot->interpreters[i];
-        for (size_t k = 0; k < interpreter->thread_count; k++) {
-            if (!rft_space_try(runtime->space, interpreter->threads[k].id, bytes, sizeof bytes)) {
-                continue;
-            }
-            seen++;
-            for (size_t w = 0; w < PTHREAD_BYTES / 4; w++) {
-                int32_t id = rft_int(bytes, w * 4);
-                possible[w] = possible[w] && id > 0 && find_os_thread(os, os_count, id) != NULL;
-            }
+    bool told = rft_has(runtime, RFT_THREAD_NATIVE_ID);
+    size_t count = 0, lost = 0, total = 0;
+    for (size_t i = 0; i < runtime->snapshot.interpreter_count; i++) {
+        const struct rft_interpreter *interpreter = &runtime->snapshot.interpreters[i];
+        for (size_t k = 0; k < interpreter->thread_count; k++, total++) {
+            int64_t id = interpreter->threads[k].namespace_native_id;
+            lost += !told || (id && !find_os_thread(os, os_count, id)); /* 0: it only begins */
         }
     }
-    size_t at = 0;
-    while (at < PTHREAD_BYTES / 4 && !possible[at]) {
-        at++;
-    }
-    if (seen == 0 || at == PTHREAD_BYTES / 4) {
+    struct own_id *ids = lost ? calloc(total, sizeof *ids) : NULL;
+    if (!ids) {
         return;
     }
-    for (size_t i = 0; i < snapshot->interpreter_count; i++) {
+    for (size_t i = 0; i < runtime->snapshot.interpreter_count; i++) {
         struct rft_interpreter *interpreter = &rft_interpreters_of(runtime)[i];
         for (size_t k = 0; k < interpreter->thread_count; k++) {
             struct rft_thread *thread = &rft_threads_of(interpreter)[k];
-            int32_t id;
-            if (rft_read_int(runtime, thread->id + at * 4, &id)) {
-                thread->namespace_native_id = id;
+            bool known = told && find_os_thread(os, os_count, thread->namespace_native_id);
+            ids[count++] = (struct own_id){.pthread = thread->id, .thread = thread, .known = known};
+        }
+    }
+    size_t at = find_place(runtime, ids, count, os, os_count);
+    if (at < PTHREAD_BYTES) {
+        read_ids(runtime, at, ids, count, os, os_count);
+        for (size_t i = 0; i < count; i++) {
+            if (!ids[i].known && ids[i].id) {
+                ids[i].thread->namespace_native_id = ids[i].id;
             }
         }
     }
+    free(ids);
 }
 
 /* Size of struct _gil_runtime_state with room: 184 bytes in 3.8, 240 in 3.15. What lies behind
@@ -119,7 +189,7 @@ static void fill_os(struct rft_runtime *runtime)
         rft_error_destroy(error);
         return;
     }
-    if (!rft_has(runtime, RFT_THREAD_NATIVE_ID) && count) {
+    if (count) {
         find_native_ids(runtime, os, count);
     }
     for (size_t i = 0; i < runtime->snapshot.interpreter_count; i++) {
