@@ -247,6 +247,7 @@ enum rft_wait_kind {
     RFT_WAIT_RLOCK = 2,  /* a threading.RLock */
     RFT_WAIT_THREAD = 3, /* that a thread ends: Thread.join */
     RFT_WAIT_MODULE = 4, /* that another thread has imported a module */
+    RFT_WAIT_SHARED = 5, /* a semaphore that processes share, such as multiprocessing's locks */
 };
 
 /* What a thread waits for, and who has it. Which lock it is, is exact. An RLock knows its owner. A
@@ -255,7 +256,7 @@ enum rft_wait_kind {
  * called acquire() itself is not found. */
 struct rft_wait {
     enum rft_wait_kind kind;
-    rft_address object;   /* the lock; the Thread; the module's lock */
+    rft_address object;   /* the lock; the Thread; the module's lock; 0: not known */
     rft_address holder;   /* PyThreadState of the thread that has it, or is joined; 0: not known */
     const char *name;     /* of the module, else "" */
     const char *function; /* in which function's `with` block the holder is, "" if not known */

@@ -139,6 +139,9 @@ void inspect_add_name(struct rft_strbuf *to, const char *name);
 void inspect_add_thread(struct rft_strbuf *to, const struct rft_thread *thread);
 /* "app.py:12 crunch", the innermost Python frame; nothing if there is none. */
 void inspect_add_place(struct rft_strbuf *to, const struct rft_thread *thread);
+/* The same of one that waits in the standard library's own Python code: "app.py:9 run (Queue.get)".
+ */
+void inspect_add_waiting_place(struct rft_strbuf *to, const struct rft_thread *thread);
 /* The thread that has the lock that this one waits for, or that it joins; NULL: not known. */
 const struct rft_thread *inspect_waits_for(const struct inspect_look *look,
                                            const struct rft_thread *thread);

@@ -90,6 +90,7 @@ bool inspect_waits_for_lock(const struct rft_thread *thread)
 
 struct lock_count {
     size_t waiting, others, timed, unknown; /* unknown: whether with a time limit */
+    size_t shared;                          /* for what another process may have */
     uint64_t since_ns;                      /* all have been where they are since then */
     unsigned looks;
 };
@@ -110,6 +111,7 @@ static struct lock_count count_locks(const struct rft_snapshot *snapshot,
             }
             count.waiting++;
             count.timed += thread->waits_timed;
+            count.shared += thread->waits_for != NULL && thread->waits_for->kind == RFT_WAIT_SHARED;
             count.unknown += strcmp(thread->waits_in, "futex") != 0;
             const struct past_thread *seen =
                 past != NULL ? inspect_past_thread(past, thread->address) : NULL;
@@ -162,7 +164,7 @@ static void name_waiting(struct rft_strbuf *text, const struct rft_snapshot *sna
             rft_strbuf_add(text, named++ > 0 ? ", " : " ");
             inspect_add_thread(text, thread);
             rft_strbuf_add(text, " at ");
-            inspect_add_place(text, thread);
+            inspect_add_waiting_place(text, thread);
         }
     }
     if (more > 0)
@@ -177,7 +179,8 @@ static bool hint_deadlock(struct inspect_hints *hints, const struct inspect_look
         return true;
     struct rft_strbuf text = {0};
     if (count.waiting == 1)
-        rft_strbuf_add(&text, "The only thread waits for a lock");
+        rft_strbuf_format(&text, "The only thread waits for a %s",
+                          count.shared > 0 ? "semaphore that processes share" : "lock");
     else
         rft_strbuf_format(&text, "All %zu threads wait for locks", count.waiting);
     if (count.looks > 1 && count.looks != UINT32_MAX) {
@@ -202,6 +205,16 @@ static bool hint_deadlock(struct inspect_hints *hints, const struct inspect_look
     bool unlimited = count.unknown == 0;
     if (unlimited)
         rft_strbuf_add(&text, ", without a time limit");
+    if (count.shared > 0) {
+        if (count.waiting > 1)
+            rft_strbuf_format(&text, ", %zu of them for a semaphore that processes share",
+                              count.shared);
+        rft_strbuf_add(&text, ": another process may have it (multiprocessing); `reftracer inspect "
+                              "--all` shows them.");
+        if (count.waiting > 1)
+            name_waiting(&text, look->snapshot);
+        return inspect_hints_add(hints, "lock", INK_CAUTION, NULL, &text);
+    }
     if (count.waiting > 1)
         rft_strbuf_add(&text, ": no thread can run, likely a deadlock. Only");
     else

@@ -182,7 +182,7 @@ static void write_wait(struct rft_json *json, const struct inspect_look *look,
 {
     static const char *const kinds[] = {
         [RFT_WAIT_UNKNOWN] = "unknown", [RFT_WAIT_LOCK] = "lock",     [RFT_WAIT_RLOCK] = "rlock",
-        [RFT_WAIT_THREAD] = "thread",   [RFT_WAIT_MODULE] = "module",
+        [RFT_WAIT_THREAD] = "thread",   [RFT_WAIT_MODULE] = "module", [RFT_WAIT_SHARED] = "shared",
     };
     const struct rft_wait *wait = thread->waits_for;
     rft_json_key(json, "waits_for");

@@ -287,7 +287,8 @@ static struct rft_error *write_thread(const struct page *page, const struct insp
                           thread->namespace_native_id);
     add_gil(&about, look, thread);
     add_state(&about, thread);
-    if (inspect_waits_for(look, thread) != NULL) {
+    if (inspect_waits_for(look, thread) != NULL ||
+        (thread->waits_for != NULL && thread->waits_for->kind == RFT_WAIT_SHARED)) {
         add_fact(&about, "");
         inspect_add_wait(&about, look, thread);
     }

@@ -73,6 +73,8 @@ void inspect_add_wait(struct rft_strbuf *to, const struct inspect_look *look,
                       const struct rft_thread *thread)
 {
     const struct rft_thread *holder = inspect_waits_for(look, thread);
+    if (thread->waits_for != NULL && thread->waits_for->kind == RFT_WAIT_SHARED)
+        rft_strbuf_add(to, "waits for a semaphore that processes share");
     if (holder == NULL)
         return;
     rft_strbuf_add(to, "waits for ");
@@ -149,7 +151,7 @@ static void add_member(struct rft_strbuf *text, const struct inspect_look *look,
     const struct rft_thread *holder = inspect_waits_for(look, node->thread);
     inspect_add_thread(text, node->thread);
     rft_strbuf_add(text, " at ");
-    inspect_add_place(text, node->thread);
+    inspect_add_waiting_place(text, node->thread);
     rft_strbuf_add(text, " waits for ");
     add_what(text, node->thread->waits_for, holder, holder == node->thread);
 }
@@ -295,7 +297,7 @@ static bool hint_lock(struct inspect_hints *hints, const struct inspect_look *lo
     add_what(&text, waiting[0]->waits_for, holder, false);
     if (inspect_innermost(holder) != NULL) {
         rft_strbuf_add(&text, ". It is now at ");
-        inspect_add_place(&text, holder);
+        inspect_add_waiting_place(&text, holder);
         if (holder->waits_in[0] != '\0')
             rft_strbuf_format(&text, ", in %s", holder->waits_in);
         else if (holder->gil == RFT_GIL_WAITS)

@@ -135,16 +135,61 @@ const struct rft_frame *inspect_innermost(const struct rft_thread *thread)
     return NULL;
 }
 
-void inspect_add_place(struct rft_strbuf *to, const struct rft_thread *thread)
+static void add_frame(struct rft_strbuf *to, const struct rft_frame *frame)
 {
-    const struct rft_frame *frame = inspect_innermost(thread);
-    if (frame == NULL)
-        return;
     const char *slash = strrchr(frame->file, '/');
     rft_strbuf_add(to, slash != NULL && slash[1] != '\0' ? slash + 1 : frame->file);
     if (frame->line > 0)
         rft_strbuf_format(to, ":%d", frame->line);
     rft_strbuf_format(to, " %s", frame->function);
+}
+
+void inspect_add_place(struct rft_strbuf *to, const struct rft_thread *thread)
+{
+    const struct rft_frame *frame = inspect_innermost(thread);
+    if (frame != NULL)
+        add_frame(to, frame);
+}
+
+/* Files of the standard library in which threads wait on behalf of their callers. */
+static bool is_waiting_library(const char *file)
+{
+    static const char *const files[] = {
+        "threading.py",
+        "queue.py",
+        "<frozen threading>",
+        "<frozen importlib._bootstrap>",
+        "futures/_base.py",
+        "multiprocessing/synchronize.py",
+        "multiprocessing/queues.py",
+    };
+    size_t length = strlen(file);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        size_t tail = strlen(files[i]);
+        if (length >= tail && strcmp(file + length - tail, files[i]) == 0 &&
+            (length == tail || file[length - tail - 1] == '/'))
+            return true;
+    }
+    return false;
+}
+
+void inspect_add_waiting_place(struct rft_strbuf *to, const struct rft_thread *thread)
+{
+    const struct rft_frame *called = NULL;
+    for (size_t i = 0; i < thread->frame_count; i++) {
+        const struct rft_frame *frame = &thread->frames[i];
+        if (frame->kind != RFT_FRAME_PYTHON)
+            continue;
+        if (is_waiting_library(frame->file)) {
+            called = frame;
+            continue;
+        }
+        add_frame(to, frame);
+        if (called != NULL)
+            rft_strbuf_format(to, " (%s)", called->function);
+        return;
+    }
+    inspect_add_place(to, thread); /* the library's own thread */
 }
 
 void inspect_add_duration(struct rft_strbuf *to, uint64_t nanoseconds)

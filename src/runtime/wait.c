@@ -373,6 +373,37 @@ static void search_thread(struct waits *waits, const struct rft_thread *thread)
     }
 }
 
+/* --- locks between processes --------------------------------------------------------------- */
+
+/* multiprocessing's locks are semaphores in memory that is shared. Anything else that is waited for
+ * is in memory of the process' own. */
+static void find_shared(struct waits *waits)
+{
+    const struct rft_map *maps = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < waits->waiters.count; i++) {
+        const struct waiter *waiter = &waits->waiters.items[i];
+        if (waiter->wait->kind != RFT_WAIT_UNKNOWN)
+            continue;
+        if (!maps) {
+            struct rft_error *error = rft_space_maps(waits->runtime->space, &maps, &count);
+            rft_error_destroy(error);
+            if (error)
+                return;
+        }
+        size_t low = 0, high = count; /* the first that ends behind it */
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (maps[middle].end <= waiter->asleep_on)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low < count && maps[low].start <= waiter->asleep_on && maps[low].shared)
+            waiter->wait->kind = RFT_WAIT_SHARED;
+    }
+}
+
 /* --- all -------------------------------------------------------------------------------- */
 
 void rft_waits_fill(struct rft_runtime *runtime)
@@ -391,6 +422,7 @@ void rft_waits_fill(struct rft_runtime *runtime)
                 search_thread(&waits, &interpreter->threads[k]);
         }
         rft_entered_end(waits.codes);
+        find_shared(&waits);
     }
     for (size_t i = 0; i < waits.waiters.count; i++) {
         struct waiter *waiter = &waits.waiters.items[i];

@@ -141,6 +141,13 @@ static bool core_find_present(struct rft_space *space, rft_address *at, rft_addr
 
 /* --- maps --------------------------------------------------------------------- */
 
+/* A core does not tell which segments were shared. glibc has its named semaphores there. */
+static bool is_shared_memory(const char *path)
+{
+    static const char folder[] = "/dev/shm/";
+    return !strncmp(path, folder, sizeof folder - 1);
+}
+
 static bool add_map(struct rft_core_space *core, rft_address start, rft_address end,
                     const struct rft_core_range *range, uint32_t flags)
 {
@@ -151,6 +158,7 @@ static bool add_map(struct rft_core_space *core, rft_address start, rft_address 
         .readable = flags & PF_R,
         .writable = flags & PF_W,
         .executable = flags & PF_X,
+        .shared = range && is_shared_memory(core->files.items[range->file].path),
         .path = range ? core->files.items[range->file].path : "",
         .deleted = range && core->files.items[range->file].deleted,
     };

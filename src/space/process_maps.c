@@ -48,6 +48,7 @@ static bool parse_line(const char *line, const char *end, struct rft_map *map, c
     map->readable = line[0] == 'r';
     map->writable = line[1] == 'w';
     map->executable = line[2] == 'x';
+    map->shared = line[3] == 's';
     line += 5;
     map->offset = number(&line, end, 16);
     number(&line, end, 16);

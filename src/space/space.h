@@ -45,6 +45,7 @@ struct rft_map {
     uint64_t offset; /* in the file */
     uint64_t inode;  /* of the file; 0: none, or unknown */
     bool readable, writable, executable;
+    bool shared;      /* with other processes */
     const char *path; /* "" if anonymous; without " (deleted)" */
     bool deleted;
 };

@@ -41,6 +41,24 @@ lock.acquire()
 lock.acquire()
 """
 
+QUEUE = """
+import queue, threading
+tasks = queue.Queue()
+tasks.put(1)
+def work():
+    tasks.get()
+    tasks.get()
+threading.Thread(target=work, name="worker").start()
+tasks.join()
+"""
+
+SHARED = """
+import multiprocessing
+lock = multiprocessing.get_context("fork").Lock()
+lock.acquire()
+lock.acquire()
+"""
+
 LONG_CALL = """
 import threading, time
 def tick():
@@ -125,6 +143,28 @@ def test_a_deadlock_of_with_blocks_is_said_with_who_has_what(each_python, look):
     for words in ("'one'", "'two'", "<string>:8 take waits for the Lock that ", taken):
         assert words in text
     assert "waits for 'one'" in " ".join(page.split())  # the main thread
+
+
+def test_a_deadlock_names_the_programs_own_lines_not_the_librarys(each_python, look):
+    names = ("Queue.join", "Queue.get") if each_python.version >= (3, 11) else ("join", "get")
+    words = (f"<string>:9 <module> ({names[0]})", f"<string>:7 work ({names[1]})")
+    with running(each_python, QUEUE) as process:
+        text = wait_until(lambda: all(word in (hint := hints(look, process).get("deadlock", ""))
+                                      for word in words) and hint)
+    assert "threading.py" not in text and "queue.py" not in text
+
+
+def test_a_lock_of_multiprocessing_may_be_released_by_another_process(each_python, look):
+    with running(each_python, SHARED) as process:
+        document = wait_until(lambda: (seen := document_of(look, process)) and seen["hints"]
+                              and "share" in seen["hints"][0]["text"] and seen)
+        page = look(process)
+    (hint,) = document["hints"]
+    assert hint["kind"] == "lock"
+    assert hint["text"].startswith("The only thread waits for a semaphore that processes share")
+    wait = document["interpreters"][0]["threads"][0]["waits_for"]
+    assert (wait["kind"], wait["holder"], wait["object"]) == ("shared", None, None)
+    assert "waits for a semaphore that processes share" in " ".join(page.split())
 
 
 def test_an_idle_program_whose_threads_wait_for_a_time_is_no_deadlock(each_python, look):
@@ -278,7 +318,8 @@ INNER = {
     "locals": {"name", "type", "value", "argument", "object"},
 }
 WORDS = {
-    "kind": {"process", "core", "python", "native", "lock", "rlock", "thread", "module"},
+    "kind": {"process", "core", "python", "native", "lock", "rlock", "thread", "module",
+             "shared"},
     "state": {"running", "blocked", "disk", "stopped", "gone", "crashed", "unknown"},
     "gil": {"holds", "waits", "not_needed", "none", "unknown"},
 }

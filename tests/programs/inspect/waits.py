@@ -4,6 +4,7 @@ thread that waits, whom it waits for, what kind of thing that is and in which li
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -194,6 +195,13 @@ start("imports", imports)
 imported.wait()
 expect("imports too", "module", "imports")
 start("imports too", imports)
+
+# --- a lock that processes share -------------------------------------------------------------------------
+
+shared = multiprocessing.get_context("fork").Lock()
+shared.acquire()
+expect("wants shared", "shared", None)
+start("wants shared", wants, shared)
 
 # --- itself ---------------------------------------------------------------------------------------------------
 
