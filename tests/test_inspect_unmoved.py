@@ -1,13 +1,16 @@
 """rft_snapshot_unmoved: whether anything has moved since a snapshot."""
 
+import os
 import subprocess
 import time
 
 import pytest
 from inspect_library import Library
+from inspect_programs import wait_for
+from inspect_targets import PROGRAMS, in_read
 
 WAITING = """
-import sys, threading
+import settled, sys, threading
 lock, ready = threading.Lock(), threading.Semaphore(0)
 lock.acquire()
 def wait():
@@ -17,6 +20,7 @@ for _ in range(3):
     threading.Thread(target=wait, daemon=True).start()
 for _ in range(3):
     ready.acquire()
+settled.wait_until_inside(futex=3)
 print(flush=True)
 sys.stdin.readline()  # further on, the main thread waits at another place
 print(flush=True)
@@ -50,7 +54,8 @@ def target(each_python):
 
     def start(program):
         process = subprocess.Popen([each_python, "-c", program], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE)  # fmt: skip
+                                   stdout=subprocess.PIPE,
+                                   env={**os.environ, "PYTHONPATH": str(PROGRAMS)})  # fmt: skip
         processes.append(process)
         process.stdout.readline()
         return process
@@ -70,6 +75,8 @@ def stands(runtime):
 @pytest.mark.free_threaded
 def test_threads_that_wait_have_not_moved_until_one_does(target):
     process = target(WAITING)
+    # Who has no processor just now does not move either: wait until it is where it stays.
+    wait_for(lambda: in_read(process.pid) == 1)
     with Library().process(process.pid) as runtime:
         assert comes_true(lambda: stands(runtime))
         assert runtime.unmoved() and runtime.unmoved()  # as often as one asks

@@ -1,0 +1,16 @@
+"""The scripts of tools/, where the tests do not use them anyway."""
+
+import os
+
+from conftest import ROOT, pythons_at_hand, run_command
+
+
+def test_cpythons_are_listed_where_there_is_no_home():
+    """As in a service, a container or cron: HOME may be unset."""
+    kept = {name: os.environ[name] for name in ("PATH", "REFTRACER_CACHE", "REFTRACER_PYTHONS")
+            if name in os.environ}  # fmt: skip
+    done = run_command([ROOT / "tools" / "pythons"], env=kept)
+    assert (done.returncode, done.stderr) == (0, b"")
+    listed = {line.split(" ", 1)[0] for line in done.stdout.decode().splitlines()}
+    known = {python.name for python in pythons_at_hand()}
+    assert listed and listed <= known
