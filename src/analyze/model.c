@@ -84,6 +84,8 @@ static struct rft_error *read_file(struct rft_model *model, const char *path,
     if (error)
         return error;
     error = rft_intake_finish(intake);
+    if (!error && !rft_pauses_take_looks(intake, trace))
+        error = rft_error_no_memory();
     if (!error)
         error = rft_names_take(intake, trace);
     if (!error)

@@ -150,6 +150,8 @@ struct rft_error *rft_names_take(struct rft_intake *intake, const struct rft_tra
 
 /* A tick is coming in; the ones before it are counted. False: no memory. */
 bool rft_pauses_see(struct rft_intake *intake, uint64_t time_ms);
+/* After the file was read. */
+bool rft_pauses_take_looks(struct rft_intake *intake, const struct rft_trace *trace);
 /* Process' time without pauses, and back. */
 uint64_t rft_lived_ms(const struct rft_process *process, uint64_t ms);
 uint64_t rft_told_ms(const struct rft_process *process, uint64_t lived_ms);

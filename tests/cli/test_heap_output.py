@@ -357,3 +357,29 @@ def test_every_key_of_the_heap_is_documented(report):
     kinds = {step["kind"] for place in document["heap"]["places"] for held in place["holders"]
              for step in held["steps"]}
     assert len(kinds) > 5 and all(f"`{kind}`" in text for kind in kinds)
+
+
+def test_a_long_look_is_no_time_in_which_the_program_did_not_grow(read_report, tmp_path):
+    """It stands still then, and the agent's ticks come as ever."""
+    for pause in (0, 12_000):
+        trace = Trace()
+        site = trace.site([MAIN, ("/srv/shop/basket.py", "Basket.checkout", 25)], "shop.Listener")
+        survivors = []
+
+        def grow(begin, end):
+            for time in range(begin, end, 100):
+                trace.tick(time + 100, {site: births(5)})
+                survivors.append((time, 100, 5, 240))
+
+        grow(0, 10_000)
+        for time in range(10_000, 10_000 + pause, 100):
+            trace.tick(time + 100, {})
+        trace.heap(10_000, kind=rft.HEAP_REQUEST, pause=pause)
+        end = 12_000 + pause
+        grow(end - 2000, end)
+        trace.census(end, {site: survivors})
+        trace.end(end)
+        trace.write(tmp_path / f"{pause}.rft")
+        [growing] = read_report(tmp_path / f"{pause}.rft").report["growing"]
+        assert growing["type"] == "shop.Listener"
+        assert growing["objects_per_second"] == pytest.approx(50, rel=0.05)
