@@ -130,6 +130,11 @@ def use_a_folder_for_temporary_files(config):
 
 
 def pytest_configure(config):
+    if {" ", ":"} & set(str(BUILD)):
+        raise pytest.UsageError(
+            f"{BUILD} has a space or colon in it, which LD_PRELOAD can't hold, so that nothing can "
+            "be traced from there. Move the checkout, or set REFTRACER_BUILD to a build elsewhere."
+        )
     use_a_folder_for_temporary_files(config)
     asked = config.getoption("--pythons")
     config.kinds_of_python = kinds_of_python(set(asked.split(",")) if asked else None)
