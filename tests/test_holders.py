@@ -56,6 +56,23 @@ for number in range(700):
     turn(number)
     time.sleep(0.003)
 """
+# 700 places have 100 objects each, as after imports of large packages; a leak has 80.
+MANY_PLACES = """
+import time
+
+class Listener:
+    pass
+
+since = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]) / 100
+names = {}
+exec("\\n".join(f"names[{n}] = [bytearray(99) for _ in range(100)]" for n in range(700)))
+listeners = []
+turns = 80
+pause = max(0.02, 4 * (time.clock_gettime(time.CLOCK_BOOTTIME) - since) / turns)
+for _ in range(turns):
+    listeners.append(Listener())
+    time.sleep(pause)
+"""
 OTHERS = ["leak_c_reference", "leak_held_by_main"]
 
 
@@ -75,8 +92,12 @@ def reports(python, trace, read_report):
 
 
 def growing_of(reports, name, type_name):
-    entries = [entry for entry in reports[name][1]["growing"] if entry["type"] == type_name]
-    assert len(entries) == 1, [entry["type"] for entry in reports[name][1]["growing"]]
+    return one_of(reports[name][1], type_name)
+
+
+def one_of(report, type_name):
+    entries = [entry for entry in report["growing"] if entry["type"] == type_name]
+    assert len(entries) == 1, [entry["type"] for entry in report["growing"]]
     return entries[0]
 
 
@@ -109,6 +130,17 @@ def test_what_grows_in_step_but_is_kept_in_other_variables_stands_for_itself(
     }
     [session] = [entry for entry in growing if entry["type"] == "__main__.Session"]
     assert "__main__.User" in [kin["type"] for kin in session["companions"]]
+
+
+def test_holders_of_a_small_leak_are_told_where_many_places_have_more_objects(
+    python, trace, read_report, tmp_path
+):
+    program = tmp_path / "app.py"
+    program.write_text(MANY_PLACES)
+    traced = trace(python, program, options=["--holders"])
+    assert traced.status == 0, traced.stderr
+    entry = one_of(read_report(traced.path).report, "__main__.Listener")
+    assert [held["path"] for held in entry["holders"]] == ["__main__.listeners[*]"]
 
 
 @pytest.mark.parametrize("name", PARTLY)

@@ -4,13 +4,16 @@
 #include <string.h>
 
 /* A site with fewer survivors tells nothing that grows. Of the others those with the most
- * objects and those with the most bytes; and, of any number, those whose refcounts are
- * furthest from the references there are. */
+ * objects, those with the most bytes, and those with the most objects that were born of late:
+ * imports of large packages leave thousands of sites that have more than a slow leak; and, of any
+ * number, those whose refcounts are furthest from the references there are. */
 enum {
     OBJECTS_MIN = 8,
     GROWN_MAX = 1000,
+    LATE_MAX = 300,
+    LATE_PART = 4, /* the last of so many parts of the time */
     ODD_MAX = 100,
-    SITES_MAX = GROWN_MAX + ODD_MAX,
+    SITES_MAX = GROWN_MAX + LATE_MAX + ODD_MAX,
     ODD_SURPLUS = 100, /* C code has a few references to many an object */
     SORTED_MAX = 1 << 14,
 };
@@ -83,6 +86,17 @@ static void gather(struct rft_survey *survey, const uint32_t *objects)
     }
 }
 
+/* How many of a site's objects are young, if it has enough of them at all. */
+static void count_late(const struct rft_survey *survey, const uint32_t *objects, uint32_t *late)
+{
+    const struct rft_graph *graph = &survey->graph;
+    uint32_t since = survey->started - survey->started / LATE_PART;
+    for (uint32_t node = 0; node < graph->count; node++) {
+        uint32_t site = graph->site[node];
+        late[site] += objects[site] >= OBJECTS_MIN && graph->birth[node] >= since;
+    }
+}
+
 /* Sites with objects that are referred to more often than their refcounts tell, or far less:
  * one such object is a fault. `amounts` is overwritten, and `few` gets how many there are. */
 static void weigh_refcounts(struct rft_survey *survey, uint64_t *amounts, uint32_t *few)
@@ -110,12 +124,12 @@ bool rft_survey_choose(struct rft_survey *survey)
     const struct rft_graph *graph = &survey->graph;
     size_t ids = (size_t)survey->host.sites + 1;
     uint32_t *objects = rft_heap_alloc(memory, ids * sizeof *objects);
-    uint32_t *odd = rft_heap_alloc(memory, ids * sizeof *odd);
+    uint32_t *some = rft_heap_alloc(memory, ids * sizeof *some);
     uint64_t *bytes = rft_heap_alloc(memory, ids * sizeof *bytes);
     uint64_t *order = rft_heap_alloc(memory, ids * sizeof *order);
     survey->chosen = rft_heap_alloc(memory, ids * sizeof *survey->chosen);
     survey->sites = rft_heap_alloc(memory, SITES_MAX * sizeof *survey->sites);
-    bool done = objects != NULL && odd != NULL && bytes != NULL && order != NULL &&
+    bool done = objects != NULL && some != NULL && bytes != NULL && order != NULL &&
                 survey->chosen != NULL && survey->sites != NULL;
     if (done) {
         size_t total = 0;
@@ -126,9 +140,11 @@ bool rft_survey_choose(struct rft_survey *survey)
         objects[0] = 0;
         choose_by(survey, objects, OBJECTS_MIN, NULL, order, survey->host.sites, GROWN_MAX / 2);
         choose_by(survey, objects, OBJECTS_MIN, bytes, order, survey->host.sites, GROWN_MAX / 2);
+        count_late(survey, objects, some);
+        choose_by(survey, some, 1, NULL, order, survey->host.sites, LATE_MAX);
         if (!(survey->flags & RFT_HEAP_NO_REFCOUNTS)) {
-            weigh_refcounts(survey, bytes, odd);
-            choose_by(survey, odd, 1, bytes, order, survey->host.sites, ODD_MAX);
+            weigh_refcounts(survey, bytes, some);
+            choose_by(survey, some, 1, bytes, order, survey->host.sites, ODD_MAX);
         }
         for (size_t id = 1; id < ids; id++) {
             total += survey->chosen[id] != 0 ? objects[id] : 0;
@@ -143,7 +159,7 @@ bool rft_survey_choose(struct rft_survey *survey)
         survey->graph.cut = RFT_CUT_MEMORY;
     }
     rft_heap_free(memory, objects, ids * sizeof *objects);
-    rft_heap_free(memory, odd, ids * sizeof *odd);
+    rft_heap_free(memory, some, ids * sizeof *some);
     rft_heap_free(memory, bytes, ids * sizeof *bytes);
     rft_heap_free(memory, order, ids * sizeof *order);
     return done;

@@ -222,7 +222,10 @@ static void write_one(const struct rft_report *report, const struct rft_growing 
     } else if (held && held->pattern_count > 0) {
         held_by(report, held, 5, 2);
     } else if (was_looked_through(model)) {
-        page_put(page, INK_DIM, "     none was left when the heap was looked through");
+        page_put(page, INK_DIM,
+                 site->live > 0
+                     ? "     who holds them is not known: too many places have more objects"
+                     : "     none was left when the heap was looked through");
         page_line(page);
     } else if (model->heap_count > 0 && model->heaps[0].flags & RFT_HEAP_REFUSED) {
         write_why_not(report, &model->heaps[0]);
