@@ -13,7 +13,7 @@ PROGRAMS = ROOT / "tests" / "programs" / "heap"
 
 # The files that know what one object refers to.
 ROOM = {
-    "edges.c", "frame_edges.c", "known_types.c", "label.c", "prepare.c", "refs.c", "roots.c", "roots_threads.c",
+    "edges.c", "frame_edges.c", "greenlets.c", "known_types.c", "label.c", "prepare.c", "refs.c", "roots.c", "roots_threads.c",
     "roots_types.c", "shape.c", "text.c",
 }  # fmt: skip
 

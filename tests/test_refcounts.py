@@ -5,6 +5,7 @@ import os
 
 import pytest
 from conftest import ROOT
+from environments import environment
 from library_build import compile_extension
 
 PROGRAM = ROOT / "tests" / "programs" / "refcounts" / "use_faults.py"
@@ -46,6 +47,7 @@ def test_each_fault_of_an_extension_is_found_and_what_is_correct_is_not_accused(
         (line["type"], "type"): "C code alone",
         (line["exception"], "KeyError"): "C code alone",
         (line["hidden and leaked"], "__main__.Hidden"): "__main__.opaque[*] → unnamed reference",
+        (line["enclosed and leaked"], "__main__.Enclosed"): "C code alone",
     }
     for where, holder in leaked.items():
         refcounts = found[where]["refcounts"]
@@ -68,7 +70,35 @@ def test_each_fault_of_an_extension_is_found_and_what_is_correct_is_not_accused(
     correct = found[line["correct"], "list"]
     assert correct["refcounts"]["surpluses"] == [{"surplus": 0, "objects": 200}]
     # The holder's type has no tp_traverse, and yet it is known, and no leak is made up.
-    hidden = found[line["hidden"], "__main__.Hidden"]
-    assert hidden["refcounts"]["surpluses"] == [{"surplus": 0, "objects": 200}]
-    (pattern,) = hidden["holders"]
-    assert (pattern["objects"], pattern["path"]) == (200, "__main__.opaque[*] → unnamed reference")
+    # Nor is what a capsule owns, as its destructor tells.
+    for hidden in [(line["hidden"], "__main__.Hidden"), (line["enclosed"], "__main__.Enclosed")]:
+        assert found[hidden]["refcounts"]["surpluses"] == [{"surplus": 0, "objects": 200}]
+        (pattern,) = found[hidden]["holders"]
+        path = "__main__.opaque[*] → unnamed reference"
+        assert (pattern["objects"], pattern["path"]) == (200, path)
+
+
+def test_what_waiting_greenlets_have_in_their_frames_is_theirs(python, trace):
+    program = ROOT / "tests" / "programs" / "greenlets" / "waiting.py"
+    own = environment(python, f"greenlets-{python.name}", program.parent / "requirements.txt")
+    traced = trace(own, program, options=["--holders"])
+    assert traced.status == 0, traced.stderr.decode(errors="replace")
+    places = {place["type"]: place for place in traced.report["heap"]["places"]
+              if place["type"].startswith("__main__.")}  # fmt: skip
+    paths = {
+        "__main__.Argument": "__main__.waiting[*] → suspended local argument",
+        "__main__.Local": "__main__.waiting[*] → suspended local local",
+        "__main__.Below": "__main__.waiting[*] → suspended local found",
+    }
+    assert not any(place["refcounts"] and place["refcounts"]["too_few"]
+                   for place in traced.report["heap"]["places"])  # fmt: skip
+    # From 3.14 on the frame that was called last only borrows it from the generator.
+    assert places["__main__.Yielding"]["refcounts"]["surpluses"] == [{"surplus": 0, "objects": 200}]
+    [yielding] = places["__main__.Yielding"]["holders"]
+    assert yielding["path"] in (
+        "__main__.waiting[*] → suspended local value",
+        "__main__.waiting[*] → value stack → its iterators[*] → suspended local own",
+    )
+    for type_name, path in paths.items():
+        assert places[type_name]["refcounts"]["surpluses"] == [{"surplus": 0, "objects": 200}]
+        assert [held["path"] for held in places[type_name]["holders"]] == [path], type_name

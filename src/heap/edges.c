@@ -85,9 +85,25 @@ int rft_edges_each(const void *op, rft_edge_visit visit, void *arg)
     return stop == 0 && !shape->covered ? rft_refs_told(op, shape, pass_on, &e) : stop;
 }
 
+/* Objects/capsule.c: {pointer, name, context, destructor}. One that is to be told when it goes may
+ * own what it points to. */
+static void visit_capsule(const char *op, rft_edge_visit visit, void *arg)
+{
+    enum { POINTER = 16, CONTEXT = 32, DESTRUCTOR = 40 };
+    const char *pointer = pointer_at(op, POINTER), *context = pointer_at(op, CONTEXT);
+    if (pointer_at(op, DESTRUCTOR) != NULL && (pointer == NULL || visit(pointer, 1, arg) == 0) &&
+        context != NULL) {
+        visit(context, 1, arg);
+    }
+}
+
 void rft_edges_hidden(const void *op, rft_edge_visit visit, void *arg)
 {
     const struct rft_shape *shape = rft_shape_of(type_of(op));
+    if (shape->solid == rft_heap.capsule_type) {
+        visit_capsule(op, visit, arg);
+        return;
+    }
     if (shape->covered || type_flags(shape->solid) & TYPE_STATIC_BUILTIN) {
         return;
     }

@@ -115,11 +115,13 @@ bool rft_edges_prepare(const struct rft_layout *layout, char *runtime,
         {&rft_heap.none, "_Py_NoneStruct"},
         {&rft_heap.function_type, "PyFunction_Type"},
         {&rft_heap.weakref_type, "_PyWeakref_RefType"},
+        {&rft_heap.capsule_type, "PyCapsule_Type"},
     };
     rft_shapes_reset();
     rft_heap.layout = *layout;
     rft_heap.runtime = runtime;
     rft_heap.refused = NULL;
+    rft_heap.greenlet_frame_at = 0;
     uint32_t iframe = layout->at[RFT_GEN_IFRAME];
     if (layout->free_threaded) {
         rft_heap.refused = "that needs a CPython with a GIL, and this is a free-threaded one";

@@ -311,6 +311,8 @@ static int body(const struct walk *w, const char *op, int kind)
         return w->all ? context_pairs(w, op) : 0;
     case BODY_CONTEXT_NODES:
         return w->all ? context_nodes(w, op) : 0;
+    case BODY_GREENLET:
+        return rft_greenlet_refs(op, w->visit, w->arg);
     default:
         return 0;
     }
@@ -457,8 +459,39 @@ struct told {
     const char *type, *weakrefs; /* visited once each, and not to be told (again) */
     const char *link_type; /* visited for each link of an lru_cache, which has its type itself */
     int64_t links;
+    /* What the frames of a greenlet refer to, of which each version of it visits some. */
+    const char **of_frames;
+    size_t of_frames_count;
     struct rft_ref ref;
 };
+
+/* Of a greenlet with more references in its frames nothing is told but those. */
+enum { OF_FRAMES_MAX = 1 << 12 };
+
+static int collect(const struct rft_ref *ref, void *arg)
+{
+    struct told *t = arg;
+    if (t->of_frames_count == OF_FRAMES_MAX) {
+        return 1;
+    }
+    t->of_frames[t->of_frames_count++] = ref->target;
+    return 0;
+}
+
+/* A frame object belongs to its frame; the greenlet only says that it is the topmost. */
+static bool is_of_frames(struct told *t, const char *target)
+{
+    if (rft_is_frame_object(target)) {
+        return true;
+    }
+    for (size_t i = 0; i < t->of_frames_count; i++) {
+        if (t->of_frames[i] == target) {
+            t->of_frames[i] = t->of_frames[--t->of_frames_count];
+            return true;
+        }
+    }
+    return false;
+}
 
 static int on_visit(void *target, void *arg)
 {
@@ -469,6 +502,9 @@ static int on_visit(void *target, void *arg)
     }
     if (target == t->weakrefs && target != NULL) {
         t->weakrefs = NULL; /* the list of weak references, which owns nothing */
+        return 0;
+    }
+    if (t->of_frames_count > 0 && is_of_frames(t, target)) {
         return 0;
     }
     if (target == t->link_type && t->links > 0) {
@@ -496,6 +532,13 @@ int rft_refs_told(const char *op, const struct rft_shape *shape, rft_ref_visit v
         told.link_type = link != NULL && link != op ? type_of(link) : NULL;
         for (; link != NULL && link != op && told.links < LINKS_MAX; told.links++) {
             link = pointer_at(link, LINK_NEXT);
+        }
+    }
+    if (shape->known != NULL && shape->known->body == BODY_GREENLET) {
+        static const char *of_frames[OF_FRAMES_MAX]; /* with the GIL held */
+        told.of_frames = of_frames;
+        if (rft_greenlet_refs(op, collect, &told) != 0) {
+            return 0;
         }
     }
     told.ref.kind = shape->known != NULL ? shape->known->other_kind : RFT_EDGE_REFERENCE;

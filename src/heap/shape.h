@@ -34,6 +34,7 @@ enum rft_body {
     BODY_NDARRAY,       /* numpy.ndarray */
     BODY_CONTEXT_PAIRS, /* part of the tree of a context: {variable, value} or {NULL, part} */
     BODY_CONTEXT_NODES, /* part of that tree: 32 parts */
+    BODY_GREENLET,      /* greenlet.greenlet */
 };
 
 /* A C type. */
@@ -111,5 +112,9 @@ const char *rft_stack_ref(const char *at, bool *counted);
 int rft_frame_code(const char *frame, rft_ref_visit visit, void *arg); /* its code alone */
 int rft_frame_refs(const struct rft_frame_view *view, uint8_t local_kind, rft_ref_visit visit,
                    void *arg);
+
+/* greenlets.c: what the frames of a greenlet that waits refer to. */
+bool rft_is_frame_object(const char *op);
+int rft_greenlet_refs(const char *op, rft_ref_visit visit, void *arg);
 
 #endif

@@ -20,13 +20,14 @@ struct rft_heap_cpython {
     char *runtime;
     const char *refused;
     const char *type_type, *object_type, *code_type, *function_type, *weakref_type, *module_type,
-        *dict_type, *none;
+        *dict_type, *capsule_type, *none;
     const char *builtin_type, *method_type,
         *wrapper_type; /* of len, list.append, object.__init__ */
     /* Dicts of interned strings, which their keys and values do not count (3.13+:
      * Objects/unicodeobject.c, intern_common), one an interpreter at most. */
     const char *interned[RFT_INTERNED_MAX];
     rft_traverse subtype_traverse; /* tp_traverse of all classes made by Python; or NULL */
+    size_t greenlet_frame_at;      /* greenlets.c; 0: not known yet */
 };
 extern struct rft_heap_cpython rft_heap;
 

@@ -145,6 +145,29 @@ static PyObject *hide_and_leak(PyObject *self, PyObject *argument)
     return hide(self, argument);
 }
 
+static void release_content(PyObject *capsule)
+{
+    Py_DECREF(PyCapsule_GetPointer(capsule, NULL));
+}
+
+/* A capsule that owns the argument. */
+static PyObject *enclose(PyObject *self, PyObject *argument)
+{
+    (void)self;
+    PyObject *capsule = PyCapsule_New(argument, NULL, release_content);
+    if (capsule != NULL) {
+        Py_INCREF(argument);
+    }
+    return capsule;
+}
+
+/* One that only points to it, though a reference was taken for it. */
+static PyObject *enclose_and_leak(PyObject *self, PyObject *argument)
+{
+    (void)self;
+    return PyCapsule_New(Py_NewRef(argument), NULL, NULL); /* fault: without a destructor */
+}
+
 /* Takes and gives back references to its argument, makes a list, a type, an exception, and leaves
  * one new list in the container. */
 static PyObject *correct(PyObject *self, PyObject *container)
@@ -176,6 +199,8 @@ static PyMethodDef methods[] = {
     {"take_again", take_again, METH_O, NULL},
     {"hide", hide, METH_O, NULL},
     {"hide_and_leak", hide_and_leak, METH_O, NULL},
+    {"enclose", enclose, METH_O, NULL},
+    {"enclose_and_leak", enclose_and_leak, METH_O, NULL},
     {"correct", correct, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

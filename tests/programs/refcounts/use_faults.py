@@ -22,6 +22,10 @@ class Hidden:
     pass
 
 
+class Enclosed:
+    pass
+
+
 class Mender:
     """Has the objects that were released too often, each in a list and in a tuple, with a
     refcount of 1. Gives them their references back before they are torn down, which is after
@@ -61,6 +65,8 @@ def main(times):
         faults.correct(right)  # born: correct
         opaque.append(faults.hide(Hidden()))  # born: hidden
         opaque.append(faults.hide_and_leak(Hidden()))  # born: hidden and leaked
+        opaque.append(faults.enclose(Enclosed()))  # born: enclosed
+        opaque.append(faults.enclose_and_leak(Enclosed()))  # born: enclosed and leaked
         _mender.add(Released())  # born: released
 
 
