@@ -356,6 +356,12 @@ assert "text" in reftracer.why(cache["k"][17].__dict__.setdefault("text", "t" * 
 with reftracer.trace() as t:
     assert str(t.why(cache["k"][17]).path) == str(w.path)
 
+# A reference that C code forgot to give back. That the question has the address is no reference.
+leaked = [Node()]
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(leaked[0]))
+w = reftracer.why(leaked[0])
+assert (w.held_by_c, len(w.holders)) == (1, 1) and "C code holds 1 of" in repr(w), w
+
 # As many direct holders as the collector's own function finds, by type.
 def name(kind):
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -60,7 +60,7 @@ class Step(Row):
 
     def __str__(self) -> str:
         if self.is_root:
-            words = self.kind[len("root ") :]
+            words = self.kind[len("root ") :].replace("C", "C code")
             words += f" {self.name}" if self.name else ""
             return f"{words} of {self.detail}" if self.detail else words
         if self.kind == _DESCRIPTOR and " " in self.name:
@@ -205,9 +205,10 @@ def ask(obj: object, paths: int = 3, timeout: float = 60.0) -> Why:
     """What why() does, called by a function of the package that the program calls."""
     agent_why = library().reftracer_why
     agent_why.restype = ctypes.c_char_p
-    # By its address: ctypes would hold it too.
+    # By its address, for ctypes would hold it too; made odd, or ctypes' copy of the address would
+    # be taken for a reference.
     agent_why.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
-    answer: bytes = agent_why(id(obj), OWN_FRAMES, max(int(timeout * 1000), 1), paths)
+    answer: bytes = agent_why(id(obj) | 1, OWN_FRAMES, max(int(timeout * 1000), 1), paths)
     heap = [0, 0, 0, 0]
     about = ["", "0", "0", "0"]
     found: list[list[Step]] = []
@@ -232,7 +233,7 @@ def ask(obj: object, paths: int = 3, timeout: float = 60.0) -> Why:
         references=int(about[2]),
         immortal=about[3] == "1",
         paths=tuple(HolderPath(tuple(steps)) for steps in found),
-        holders=Table(Step, holders, "direct references"),
+        holders=Table(Step, holders, "references to it"),
         objects=heap[0],
         duration=heap[2] / 1000,
         partial=bool(heap[3]),

@@ -4,6 +4,7 @@
  *
  * Whoever asks has the object too: in the frames that lead to the question. These tell nothing,
  * so they are named only if nothing else holds the object. */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -536,6 +537,9 @@ static const char *ask(void *object, unsigned own_frames, unsigned ms, unsigned 
  *   holder   the same, of each direct reference to the object */
 EXPORT const char *reftracer_why(void *object, unsigned own_frames, unsigned ms, unsigned paths)
 {
+    /* Who asks through ctypes has the address in an object, whose words are looked through for
+     * references that no tp_traverse tells of (heap/guesses.c): an odd word is none. */
+    object = (char *)object - (uintptr_t)object % 2;
     rft_survey_lock(); /* an interpreter with a GIL of its own may be looked through meanwhile */
     const char *text = ask(object, own_frames, ms, paths);
     rft_survey_unlock();
