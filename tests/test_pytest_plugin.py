@@ -21,6 +21,11 @@ LEAKS = {
     "test_async": "1 object per run: 1 × app.Listener",
     "test_anyio": "1 object per run: 1 × app.Listener",
     "test_class_registry": "1 object per run: 1 × app.Plugin",
+    "test_keeps_its_instance": "1 object per run: 1 × test_leaks.TestRegistry",
+    "test_fixture_of_the_module": "1 object per run: 1 × list",
+    "test_signal_handlers": "1 object per run: 1 × object",
+    "test_logging_handler": r"\d+ objects per run: 1 × logging.NullHandler",
+    "test_class_that_stays": r"\d+ objects per run: 1 × type",
     "test_exception_with_traceback": r"\d+ objects per run: 1 × ValueError",
     "test_c_extension": "1 object per run: 1 × list",
     "test_unittest": "1 object per run: 1 × app.Listener",
@@ -83,11 +88,16 @@ def test_each_leak_is_found_and_told(pytest_python, extension):
     assert re.search(
         r"1 × app.Listener per run\n"
         r"    born  app/__init__.py:16 in Bus.subscribe\n"
-        r"          test_leaks.py:15 in subscribed\n"
+        r"          test_leaks.py:17 in subscribed\n"
         r"    held  module app → bus → Bus._listeners → list \[\d+\]\n", text), text  # fmt: skip
     assert re.search(r"    held  module app → Plugin → Plugin.registry → list \[\d+\]", text), text
     assert re.search(r"1 × ValueError per run\n(.*\n)*    with  2 × frame", text), text
-    assert "12 of 12 tests measured, 11 leaking." in text
+    assert re.search(r"1 × test_leaks.TestRegistry per run\n    born  by pytest, for the test\n"
+                     r"    held  module app → errors → list", text), text  # fmt: skip
+    assert "    held  fixture names → list [" in text, text
+    # What C code has is the first of a chain, not the object itself.
+    assert "    held  C code → function (default __defaults__) → tuple [0] → list [" in text, text
+    assert "17 of 17 tests measured, 16 leaking." in text
     assert re.search(r"1 × list per run\n    born  test_leaks.py:\d+ in test_c_extension\n"
                      r"    held  by C code: it has 1 reference, and no", text), text  # fmt: skip
 
@@ -96,7 +106,7 @@ def test_clean_tests_are_not_accused(pytest_python):
     done = run(pytest_python, "--reftracer", "test_clean.py")
     found = outcomes(done.stdout)
     assert {outcome for outcome, _ in found.values()} == {"PASSED"}, done.stdout
-    assert "26 of 27 tests measured, 0 leaking." in done.stdout
+    assert "30 of 31 tests measured, 0 leaking." in done.stdout
     assert "the cache of re" in done.stdout and "maxsize=64" in done.stdout
     # What a test recorded or printed, it did once.
     assert done.stdout.count("Captured stdout call") == 0

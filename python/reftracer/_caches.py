@@ -10,10 +10,13 @@ import functools
 import gc
 import sys
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 _LruCache: Any = type(functools.lru_cache(maxsize=1)(int))
+_MAXLEN: Any = deque.maxlen
 
 #: Dictionaries of the standard library that are bounded, or that grow with the program's text.
 _DICTIONARIES = (
@@ -34,13 +37,17 @@ def _caches() -> Iterator[tuple[list[Any], str]]:
     for module, attribute, name in _DICTIONARIES:
         cache = getattr(sys.modules.get(module), attribute, None)
         if cache is not None:
-            yield gc.get_referents(cache), name
+            yield _entries(cache), name
+    for hook in sys.meta_path:
+        if _home(type(hook)) == "_pytest.assertion.rewrite":  # each module that was asked for
+            for attribute in ("_marked_for_rewrite_cache", "_rewritten_names"):
+                yield _entries(getattr(hook, attribute, None)), "pytest's import hook"
     for module_object in list(sys.modules.values()):
-        namespace = getattr(module_object, "__dict__", None)
-        if isinstance(namespace, dict):
-            registry = namespace.get("__warningregistry__")
+        if issubclass(type(module_object), ModuleType):
+            namespace = _own(ModuleType, "__dict__")["__dict__"].__get__(module_object)
+            registry = (namespace or {}).get("__warningregistry__")
             if registry is not None:
-                yield gc.get_referents(registry), "the registry of warnings"
+                yield _entries(registry), "the registry of warnings"
     # What the finders of folders know of them, also finders that are older.
     for finder in list(sys.path_importer_cache.values()):
         yield gc.get_referents(finder, getattr(finder, "__dict__", None)), "importlib"
@@ -48,13 +55,49 @@ def _caches() -> Iterator[tuple[list[Any], str]]:
     if struct is not None:
         for part in gc.get_referents(struct):
             if type(part) is dict and part is not struct.__dict__:
-                yield gc.get_referents(part), "the cache of struct"
+                yield _entries(part), "the cache of struct"
+    kinds: dict[int, str] = {}
     for one in gc.get_objects():
-        if type(one) is _LruCache:
+        kind = kinds.get(id(type(one)))
+        if kind is None:
+            kind = kinds[id(type(one))] = _kind(type(one))
+        if kind == "lru_cache":
             yield from _lru_cache(one)
-        elif type(one).__name__ == "HookCaller" and type(one).__module__.startswith("pluggy"):
+        elif kind == "deque":
+            bound = _MAXLEN.__get__(one)
+            if bound is not None:
+                yield gc.get_referents(one), f"a deque (maxlen={bound})"
+        elif kind == "hook":
             # Plugins that come later are told of each call (pluggy's call_historic).
             yield gc.get_referents(getattr(one, "_call_history", None)), "pytest's plugins"
+
+
+def _kind(kind: type) -> str:
+    """What objects of a class are to us; "" if nothing."""
+    if kind is _LruCache:
+        return "lru_cache"
+    if issubclass(kind, deque):
+        return "deque"
+    if _own(kind, "__name__") == "HookCaller" and _home(kind).startswith("pluggy"):
+        return "hook"
+    return ""
+
+
+def _own(kind: type, name: str) -> Any:
+    """An attribute that each class has, not the metaclass's idea of it, which may be code of the
+    program, or none."""
+    return type.__dict__[name].__get__(kind)
+
+
+def _home(kind: type) -> str:
+    """The module of a class."""
+    home = _own(kind, "__dict__").get("__module__")
+    return home if isinstance(home, str) else ""
+
+
+def _entries(cache: Any) -> list[Any]:
+    """What a cache refers to. The traverse function of a dict passes over keys that are str."""
+    return gc.get_referents(cache) + (list(cache) if type(cache) is dict else [])
 
 
 def _lru_cache(cache: Any) -> Iterator[tuple[list[Any], str]]:
@@ -100,13 +143,11 @@ def _beside(one: Any) -> list[Any]:
     """What an object holds, or is held by, that gc.get_referents does not tell."""
     if type(one) is dict:
         return list(one)  # the traverse function of a dict passes over keys that are str
-    if isinstance(one, type):
-        own = type.__dict__  # not the metaclass's idea of them
+    if issubclass(type(one), type):
         return [
-            own["__name__"].__get__(one), own["__qualname__"].__get__(one),
-            *own["__dict__"].__get__(one),
+            _own(one, "__name__"), _own(one, "__qualname__"), *_own(one, "__dict__"),
             *weakref.getweakrefs(one),  # its bases have some
         ]  # fmt: skip
-    if type(one).__module__ == "typing":
+    if _home(type(one)) == "typing":
         return [getattr(one, "__name__", None)]
     return []

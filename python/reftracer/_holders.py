@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 #: How contextvars keeps its variables (src/trace/format.h): left out, a context has them itself.
 _CONTEXT_TREE = "its tree of variables"
+
+#: Who has the value of a fixture in pytest.
+_FIXTURE = "_pytest.fixtures.FixtureDef"
+
+#: Steps that are the same, from so many on, are told once.
+CHAIN = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,14 @@ def text_of(path: Sequence[Step]) -> str:
             context = ""
         elif kind == "root module":
             words.append(f"module {label}")
+        elif kind == "root C":
+            words.append("C code")
+        elif label == "cached_result" and step.type == _FIXTURE:  # (value, key, exception)
+            words = [f"fixture {_fixture(path[:number])}".rstrip()]
+        elif number > 0 and path[number - 1].label == "cached_result" and kind == "item":
+            continue
+        elif number > 0 and path[number - 1].label == "funcargs" and kind == "dict value":
+            words = [f"fixture {label}"]  # of the test that runs
         elif kind.startswith("root "):
             what = kind.removeprefix("root ")
             name = f" {label!r}" if what == "local" else f" {label}" if label else ""
@@ -104,5 +119,23 @@ def text_of(path: Sequence[Step]) -> str:
             words.append(f"{_name(step.type)}.{label}")
         else:
             words.append(f"{_name(step.type)}" + (f" ({kind} {label})" if label else f" ({kind})"))
-        namespace, before = False, label
-    return " → ".join(words)
+        namespace, before = False, label if label.isidentifier() else ""
+    return " → ".join(_in_short(words))
+
+
+def _fixture(path: Sequence[Step]) -> str:
+    """The name of pytest's fixture that a path has come to."""
+    for step, after in zip(reversed(path[:-1]), reversed(path)):
+        if after.kind == "dict value" and step.kind == "attribute" and step.type != "module":
+            return after.label
+    return ""
+
+
+def _in_short(words: Sequence[str]) -> Iterator[str]:
+    """A chain of steps that are the same, as of a linked list, once."""
+    for word, same in itertools.groupby(words):
+        several = list(same)
+        if len(several) < CHAIN:
+            yield from several
+        else:
+            yield f"{word} ({len(several):,} times)"

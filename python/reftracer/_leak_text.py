@@ -43,7 +43,7 @@ def find_holders(tracer: Agent, leaks: Sequence[Leak]) -> None:
         if held is None or not held.paths:
             continue
         path = held.paths[0]
-        if path[0].kind == "root C":
+        if path[0].kind == "root C" and len(path) == 1:
             references = _count(max(1, held.surplus), "reference")
             leak.holder = (f"by C code: it has {references}, and no Python object has any",)
         else:
@@ -82,7 +82,7 @@ def stack_lines(stack: Sequence[Place], root: str, is_program: Callable[[str], b
         lines.append(f"(and {_count(len(own) - FRAMES, 'more frame')})")
     if lines and first > 0:
         lines[0] += f"  (by way of {_where(stack[0], root)})"
-    return lines or ["(no Python code)"]
+    return lines or ["by pytest, for the test" if not stack else "(no Python code)"]
 
 
 def _runs(leak: Leak) -> str:

@@ -13,6 +13,7 @@ import gc
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -192,8 +193,9 @@ class Agent:
         for site in leak.sites:
             found = [one for one in self.objects(site, 0) if only is None or id(one) == only]
             if found:
-                # Of our frames this one and its caller know the object.
-                answer = self._library.reftracer_why(id(found[-1]), 2, WHY_MS, paths)
+                # Of our frames this one and its caller know the object. The address is odd, or
+                # its copy in ctypes would be taken for a reference.
+                answer = self._library.reftracer_why(id(found[-1]) | 1, 2, WHY_MS, paths)
                 return str(answer.decode("utf-8", "replace"))
         return ""
 
@@ -362,26 +364,57 @@ def _is_name_looked_up(tracer: Agent, leak: Leak, one: int | None) -> bool:
 
 
 def _find_owners(leaks: list[Leak], objects: dict[int, list[Any]]) -> None:
-    """Which of the leaks are only there because others refer to them."""
+    """Which of the leaks are only there because others refer to them, or are referred to by
+    their weak references."""
     home = {id(one): leak for leak in leaks for one in objects.get(id(leak), ())}
-    above: dict[int, Leak] = {}
+    below: dict[Leak, set[Leak]] = {leak: set() for leak in leaks}
     for leak in leaks:
         for one in objects.get(id(leak), ())[:50]:
             for target in gc.get_referents(one):
-                owned = home.get(id(target))
-                if owned is not None and owned is not leak:
-                    above.setdefault(id(owned), leak)
+                below[leak].add(home.get(id(target), leak))
+            owner = home.get(_watched(one))
+            if owner is not None:
+                below[owner].add(leak)
+    for leak in leaks:  # all ways: there are few leaks, and most have none
+        ahead = list(below[leak])
+        while ahead:
+            new = below[ahead.pop()] - below[leak]
+            below[leak] |= new
+            ahead += new
+
+    def above(leak: Leak) -> list[Leak]:
+        return [one for one in leaks if leak in below[one] and one not in below[leak]]
+
     for leak in leaks:
-        path = [leak]
-        while (owner := above.get(id(path[-1]))) is not None and owner not in path:
-            path.append(owner)
-        top = path[-1]
-        if owner is not None:  # they refer to each other: an instance of a class stands for all
-            circle = path[path.index(owner) :]
-            top = min(circle, key=lambda one: ("." not in one.type, leaks.index(one)))
+        owners = [one for one in above(leak) if not above(one)] or [leak]
+        # If they refer to each other, the one that says most stands for all.
+        circle = [one for one in leaks if one in below[owners[0]] and owners[0] in below[one]]
+        top = min(
+            circle or owners[:1],
+            key=lambda one: (_telling(one.type), one.per_run, leaks.index(one)),
+        )
         if top is not leak:
             leak.owner = top
             top.owned.append(leak)
+
+
+def _telling(kind: str) -> int:
+    """How little the name of a type tells: an instance of a class most, a tuple little."""
+    if "." in kind:
+        return 0
+    return {"type": 1, "function": 2, "generator": 2, "coroutine": 2}.get(kind, 3)
+
+
+def _watched(one: Any) -> int:
+    """The id of the object that something goes away with: what a weak container has of it, or
+    its base class. 0: of none."""
+    if type(one) is int:  # the key of that: type.tp_subclasses
+        return one
+    if type(one) is weakref.ref:
+        target = one()
+        if one.__callback__ is not None or issubclass(type(target), type):
+            return id(target)
+    return 0
 
 
 def supported() -> str:

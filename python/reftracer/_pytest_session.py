@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -82,12 +83,28 @@ def _tool_folders() -> tuple[str, ...]:
     return tuple(folders)
 
 
+#: Files of plugins that are installed, whose hooks are around each test. Those of conftest.py are
+#: the program's.
+_plugin_files: set[str] = set()
+
+
+def _find_plugins(config: pytest.Config) -> None:
+    for plugin, _ in config.pluginmanager.list_plugin_distinfo():
+        file = getattr(plugin, "__file__", None)
+        if isinstance(file, str) and "-packages" + os.sep in file:
+            _plugin_files.add(os.path.abspath(file))
+
+
+def _is_tool(file: str) -> bool:
+    return file.startswith(_tool_folders()) or file in _plugin_files
+
+
 @cache
 def _is_program(file: str) -> bool:
     """Whether a file is neither Python's own nor pytest's."""
     if file.startswith("<"):
         return False
-    if file.startswith(_tool_folders()):
+    if _is_tool(file):
         return False
     if os.path.basename(os.path.dirname(file)).startswith("pytest_") and "-packages" in file:
         return False
@@ -105,7 +122,7 @@ def own_stack(leak: Leak) -> None:
         if place.file.startswith(_PACKAGE):
             break
         inner.append(place)
-    while inner and inner[-1].file.startswith(_tool_folders()):
+    while inner and _is_tool(inner[-1].file):
         inner.pop()
     leak.stack = tuple(inner)
 
@@ -120,6 +137,21 @@ def _unrepeatable(report: pytest.TestReport) -> Unrepeatable:
         text = crash.message if crash is not None else report.longreprtext.strip()
     first = text.splitlines()[0] if text else ""
     return Unrepeatable(f"{report.outcome} in its {report.when}: {first}")
+
+
+def _renew_instance(item: pytest.Item) -> None:
+    """Each run has an instance of its class of its own, as each test has."""
+    function: Any = item
+    instance, method = getattr(item, "_instance", None), getattr(item, "_obj", None)
+    # A plugin may have put a function of its own there.
+    if (
+        instance is not None
+        and isinstance(method, MethodType)
+        and method.__self__ is instance
+        and method == getattr(instance, getattr(item, "originalname", ""), None)
+    ):
+        del function._instance
+        function._obj = None
 
 
 def _begin_request(item: pytest.Item) -> None:
@@ -139,6 +171,7 @@ def _end_request(item: pytest.Item) -> None:
 def _run(item: pytest.Item, nextitem: pytest.Item) -> list[pytest.TestReport]:
     """Sets up, calls and tears down once, as _pytest.runner.runtestprotocol does, but for what
     nextitem needs too. The reports are not logged."""
+    _renew_instance(item)
     _begin_request(item)
     reports = [call_and_report(item, "setup", log=False)]
     if reports[0].passed:
@@ -233,6 +266,7 @@ class Session:
             else:
                 self._folder = tempfile.TemporaryDirectory(prefix="reftracer-pytest-")
                 self.trace_path = os.path.join(self._folder.name, name)
+            _find_plugins(self._config)
             tracer = Agent()
             tracer.start(self.trace_path)
             self._agent = tracer
@@ -290,7 +324,10 @@ class Session:
             repeat if repeat == 0 else max(2, repeat),
         )
 
-    def _concerns(self, settings: Settings) -> Callable[[Leak], bool]:
+    def _concerns(self, item: pytest.Item, settings: Settings) -> Callable[[Leak], bool]:
+        own: Any = getattr(item, "cls", None)  # pytest makes an instance for each run
+        own_type = None if own is None else f"{own.__module__}.{own.__qualname__}"
+
         def concerns(leak: Leak) -> bool:
             own_stack(leak)
             if settings.types and not type_matches(leak.type, settings.types):
@@ -298,7 +335,7 @@ class Session:
             if type_matches(leak.type, settings.ignore):
                 return False
             places = [place for place in leak.stack if _is_program(place.file)]
-            return bool(places) and not any(
+            return (bool(places) or leak.type == own_type) and not any(
                 place_matches(place.file, place.function, settings.ignore) for place in places
             )
 
@@ -400,7 +437,7 @@ class Session:
                 return
             verdict = measure(
                 tracer, run, warmup=settings.warmup - 1, repeat=settings.repeat,
-                allowed=settings.allowed, concerns=self._concerns(settings),
+                allowed=settings.allowed, concerns=self._concerns(item, settings),
             )  # fmt: skip
             self._tell(tracer, item, call, verdict, settings)
         except Unrepeatable as error:
@@ -410,6 +447,7 @@ class Session:
         finally:
             failed, self._failed_teardown = self._failed_teardown, None
             with warnings.catch_warnings(record=True):
+                _renew_instance(item)
                 _begin_request(item)
                 call_and_report(item, "setup", log=False)
                 getattr(item, "instance", None)  # made by the call, but the teardown drops it

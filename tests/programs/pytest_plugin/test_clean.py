@@ -7,12 +7,15 @@ import decimal
 import enum
 import functools
 import gc
+import importlib
+import itertools
 import json
 import logging
 import pickle
 import random
 import re
 import sqlite3
+import struct
 import sys
 import threading
 import typing
@@ -143,6 +146,56 @@ def test_the_last_result_is_no_leak():
 
 def test_a_bounded_cache_is_no_leak():
     app.bounded(random.random())
+
+
+last_fifty = collections.deque(maxlen=50)
+
+
+def test_a_bounded_deque_is_no_leak():
+    last_fifty.append({"number": random.random()})
+
+
+numbers = itertools.count(100)
+
+
+def test_keys_of_caches_are_no_leak(tmp_path, monkeypatch):
+    struct.pack(f"{next(numbers)}s", b"")
+    with pytest.raises(LookupError):
+        "".encode(f"codec{next(numbers)}")
+    name = f"fresh{next(numbers)}"  # asked for, and remembered, by pytest's import hook
+    (tmp_path / f"{name}.py").write_text("made = []")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module(name)
+    del sys.modules[name]
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise AttributeError("no name")
+
+    @property
+    def __module__(cls):
+        raise AttributeError("no module")
+
+
+class Odd(metaclass=Nameless):
+    pass
+
+
+odd = Odd()
+
+
+def test_classes_with_names_of_their_own_do_no_harm():
+    squared(random.random())  # something grows, so caches are looked for
+
+
+class TestInstances:
+    def test_each_run_has_its_own(self):
+        if not hasattr(self, "items"):
+            self.items = []
+        self.items.append([random.random()])
+        assert len(self.items) == 1
 
 
 def test_weak_references_are_no_leak():

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import logging
+import signal
 import unittest
 
 import app
@@ -44,6 +46,35 @@ class TestRegistry:
         assert app.Plugin()
 
 
+    def test_keeps_its_instance(self):
+        app.errors.append(self)
+
+
+def test_fixture_of_the_module(names):
+    names.append([len(names)])
+
+
+@pytest.fixture(scope="module")
+def names():
+    return []
+
+
+def test_signal_handlers():
+    handler = signal.getsignal(signal.SIGUSR1)
+    handler.__defaults__[0].append(object())
+
+
+def test_logging_handler():
+    logging.getLogger("app").addHandler(logging.NullHandler())
+
+
+def test_class_that_stays():
+    class Local:
+        pass
+
+    app.errors.append(Local)
+
+
 def test_exception_with_traceback():
     app.risky(1)
 
@@ -76,3 +107,6 @@ def test_cycle_that_is_held():
     parent = Parent()
     parent.children.append((parent,))
     app.errors.append(parent)
+
+
+signal.signal(signal.SIGUSR1, lambda number, frame, kept=[]: None)  # C code alone has it
