@@ -362,6 +362,12 @@ ctypes.pythonapi.Py_IncRef(ctypes.py_object(leaked[0]))
 w = reftracer.why(leaked[0])
 assert (w.held_by_c, len(w.holders)) == (1, 1) and "C code holds 1 of" in repr(w), w
 
+# With no time to look, nothing is said of C code, and nobody is said to hold it.
+w = reftracer.why(cache["k"][17], timeout=-1)
+if w.partial:
+    assert w.held_by_c == 0 and "C code" not in repr(w) and "nobody" not in repr(w), w
+assert len(reftracer.why(cache["k"][17], paths=0, timeout=float("inf")).paths) == 1
+
 # As many direct holders as the collector's own function finds, by type.
 def name(kind):
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -15,6 +15,9 @@ from reftracer._table import Columns, Row, Table
 #: Those of ask() and its caller's, which hold the object too.
 OWN_FRAMES = 2
 
+#: ms that the agent takes as a limit, at most.
+LONGEST = 0xFFFFFFFF
+
 #: Kinds of steps that say what the holder calls the object, without further words.
 _ATTRIBUTE = "attribute"
 
@@ -152,11 +155,14 @@ class Why:
 
     @property
     def held_by_c(self) -> int:
-        """References that no Python object has: C code holds them. 0 of immortal objects."""
-        return 0 if self.immortal else max(self.refcount - self.references, 0)
+        """References that no Python object has: C code holds them. 0 of immortal objects, and if
+        not all of the heap was looked through."""
+        return 0 if self.immortal or self.partial else max(self.refcount - self.references, 0)
 
     def __repr__(self) -> str:
-        lines = [str(path) for path in self.paths] or ["nobody holds it but the question"]
+        lines = [str(path) for path in self.paths]
+        if not lines and not self.partial:
+            lines.append("nobody holds it but the question")
         if self.held_by_c:
             lines.append(f"C code holds {self.held_by_c} of {self.refcount} references")
         if self.partial:
@@ -208,7 +214,8 @@ def ask(obj: object, paths: int = 3, timeout: float = 60.0) -> Why:
     # By its address, for ctypes would hold it too; made odd, or ctypes' copy of the address would
     # be taken for a reference.
     agent_why.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
-    answer: bytes = agent_why(id(obj) | 1, OWN_FRAMES, max(int(timeout * 1000), 1), paths)
+    ms = int(min(max(timeout * 1000, 1), LONGEST))
+    answer: bytes = agent_why(id(obj) | 1, OWN_FRAMES, ms, max(paths, 1))
     heap = [0, 0, 0, 0]
     about = ["", "0", "0", "0"]
     found: list[list[Step]] = []
@@ -227,6 +234,8 @@ def ask(obj: object, paths: int = 3, timeout: float = 60.0) -> Why:
             found[-1].append(_step(fields))
         elif what == "holder":
             holders.append(_step(fields))
+    if heap[3]:  # what is not explained yet looks like a reference of C code
+        found = [steps for steps in found if steps[0].kind != "root C"]
     return Why(
         type=about[0],
         refcount=int(about[1]),
