@@ -49,7 +49,7 @@ static rft_address lookup(struct rft_runtime *runtime, rft_address dict, const c
 {
     struct entries entries;
     size_t length = strlen(name), prefix = runtime->layout.str_ascii_size;
-    if (!find_entries(runtime, dict, &entries) || prefix + length > KEY_BYTES) {
+    if (!find_entries(runtime, dict, &entries) || prefix + length + 1 > KEY_BYTES) {
         return 0;
     }
     rft_address found = 0;
