@@ -104,12 +104,18 @@ static void write_locals(const struct page *page, unsigned indent, const struct 
         char *showable = page_showable(page, rft_strbuf_text(&text));
         if (showable != NULL) {
             size_t size = strlen(showable);
+            const char *mark = "";
+            if (page_text_width(showable, size) > room) { /* a number must not look like another */
+                mark = page_utf8(page) ? "…" : "..";
+                room -= page_utf8(page) ? 1 : 2;
+            }
             while (size > 0 && page_text_width(showable, size) > room)
                 while (size > 0 && ((unsigned char)showable[--size] & 0xc0) == 0x80)
                     continue;
             showable[size] = '\0';
             page_format(page, INK_PLAIN, "%*s", (int)indent, "");
             page_put(page, INK_DIM, showable);
+            page_put(page, INK_DIM, mark);
             page_line(page);
         }
         free(showable);

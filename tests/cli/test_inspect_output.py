@@ -217,6 +217,32 @@ def test_threads_at_the_same_place_have_one_stack_in_the_text(python, reftracer)
     assert len(document["interpreters"][0]["threads"]) == 13
 
 
+NUMBERS = """
+import sys
+def wait():
+    number_of_a_very_long_name_that_leaves_no_room = 1234567890123456789
+    fits = 5
+    print(flush=True)
+    sys.stdin.read()
+wait()
+"""
+
+
+def test_a_value_that_is_cut_says_so(python, look):
+    """1234567 would be another number."""
+    with subprocess.Popen([python, "-c", NUMBERS], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        pages = {locale: look(process, "--locals", env={"COLUMNS": "70", "LC_ALL": locale})
+                 for locale in ("C.UTF-8", "C")}
+        process.kill()
+    for locale, mark in (("C.UTF-8", "…"), ("C", "..")):
+        cut, fits = (line.strip() for line in pages[locale].splitlines() if ": int" in line)
+        assert re.fullmatch(r"number_\w+_room: int = 12\d*" + re.escape(mark), cut), cut
+        assert fits == "fits: int = 5"
+        assert max(map(len, pages[locale].splitlines())) <= 70
+
+
 def test_a_long_call_that_keeps_the_gil_is_said(python, look):
     with running(python, LONG_CALL) as process:
         # Not while it starts, or has just come there: in the call is where it stays.
