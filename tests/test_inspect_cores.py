@@ -211,6 +211,32 @@ def test_DB12_cores_cut_at_any_size(crash, command, tmp_path):
     assert read >= 2, "of a core that lacks its last bytes most must still be readable"
 
 
+def test_of_a_core_that_is_cut_no_frame_is_left_out_between_others(crash, command, tmp_path):
+    """A frame whose code is not there is shown as such: a caller must not seem to call another."""
+    def stacks(core):
+        return {thread["address"]: [(frame["frame"], frame["function"]) for frame in thread["frames"]]
+                for interpreter in inspected(command, core)["interpreters"]
+                for thread in interpreter["threads"]}
+
+    whole = stacks(crash.path)
+    size = crash.path.stat().st_size
+    cut = tmp_path / "core"
+    shutil.copy(crash.path, cut)
+    unknown = 0
+    for share in range(99, 60, -1):
+        os.truncate(cut, size * share // 100)
+        done = run_command([command, "inspect", cut])
+        if done.returncode != 0:
+            assert b"the core is cut" in done.stderr
+            continue
+        for address, frames in stacks(cut).items():
+            assert [at for at, _ in frames] == [at for at, _ in whole[address]][:len(frames)]
+            assert all(name in (wanted, "?") for (_, name), (_, wanted)
+                       in zip(frames, whole[address]))
+            unknown += sum(name == "?" for _, name in frames)
+    assert unknown, "no code object was cut off"
+
+
 @pytest.mark.parametrize("size", [1 << 16, 1 << 20, 1 << 23])
 def test_a_core_that_ulimit_has_cut(newest, command, tmp_path, size):
     with crashed(newest, "segv", "kernel", tmp_path, core_limit=size) as target:
@@ -229,7 +255,8 @@ def test_coredump_filter(newest, command, tmp_path, bits):
         if int(bits, 16) & 1:
             assert differences(target, inspected(command, core)) == []
         else:
-            ends_well_or_says_why(command, core)
+            done = ends_well_or_says_why(command, core)
+            assert done.returncode == 0 or b"coredump_filter" in done.stderr
 
 
 # --- without the files -------------------------------------------------------------------

@@ -93,12 +93,13 @@ static struct rft_error *explain(struct rft_error *error, const struct inspect_t
         }
         other = is_other_process(target->pid, which, sizeof which);
     }
-    if (!other && target->core == NULL && is_python_by_name(target)) {
+    if (!other && is_python_by_name(target) && rft_space_facts(target->space)->missing[0] == '\0') {
         struct rft_error *better = rft_error_format(
-            RFT_ERROR_NOT_PYTHON,
-            "%s, which is a Python by its name: has it only just been started, or is it about to "
-            "end? Then look again",
-            error->message);
+            RFT_ERROR_NOT_PYTHON, "%s, which is a Python by its name: %s", error->message,
+            target->core == NULL
+                ? "has it only just been started, or is it about to end? Then look again"
+                : "if it had not only just started, the core lacks the process' memory "
+                  "(/proc/PID/coredump_filter; usual is 0x33)");
         rft_error_destroy(error);
         return better;
     }

@@ -118,7 +118,7 @@ static void write_crash(const struct page *page, const struct inspect_look *look
         rft_strbuf_format(&text, " (%s)", cause);
     const struct rft_thread *thread = crashed_thread(look);
     if (thread != NULL) {
-        rft_strbuf_add(&text, " in thread ");
+        rft_strbuf_add(&text, thread->name[0] != '\0' ? " in thread " : " in ");
         inspect_add_thread(&text, thread);
         if (inspect_innermost(thread) != NULL) {
             rft_strbuf_add(&text, ", called from ");

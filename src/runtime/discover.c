@@ -216,8 +216,9 @@ struct rft_error *rft_runtime_create(struct rft_space *space, struct rft_runtime
         free(runtime);
         const struct rft_process_facts *facts = rft_space_facts(space);
         if (*search.refusal) {
-            return rft_error_format(RFT_ERROR_UNSUPPORTED,
-                                    "%s; reftracer knows CPython 3.8 to 3.15", search.refusal);
+            return rft_error_format(RFT_ERROR_UNSUPPORTED, "%s; %s", search.refusal,
+                                    *facts->missing ? facts->missing
+                                                    : "reftracer knows CPython 3.8 to 3.15");
         }
         if (!rft_space_alive(space)) {
             return rft_error_os(ESRCH, "looking for CPython in process %d: it has just ended",

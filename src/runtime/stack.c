@@ -482,6 +482,25 @@ bool rft_stack_decode(struct rft_runtime *runtime, struct rft_look_thread *threa
         if (shown == BROKEN && !*thread->problem) {
             thread->problem = "a frame of its stack has no readable code object";
         }
+        /* A process is looked at once more. In a core it stays so, and without it the next frame
+         * would seem to have called the one before. (0: gdb writes zeros for what it can't read.)
+         */
+        rft_address executable = rft_frame_executable(runtime, view.first);
+        if (shown == BROKEN && !moving && executable && !rft_frame_is_shim(runtime, view.first)) {
+            frame = (struct rft_frame){.kind = RFT_FRAME_PYTHON,
+                                       .function = "?",
+                                       .file = "?",
+                                       .column = -1,
+                                       .end_column = -1,
+                                       .frame = address,
+                                       .code = executable};
+            if (!rft_vec_push(&look->frames, frame)) {
+                thread->problem = "out of memory";
+                whole = false;
+                break;
+            }
+            thread->frame_count++;
+        }
         last = address;
         last_owner = owner_of(runtime, view.first);
         address = rft_word(view.first, rft_at(runtime, RFT_FRAME_PREVIOUS));
