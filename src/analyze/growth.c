@@ -84,6 +84,13 @@
 #define REVIVED_SHARE 0.25
 /* Freed by the collection before the census: garbage, only late. */
 #define COLLECTED_SHARE 0.5
+/* Less of it than this cannot make a level look like growth in its last part
+ * (TAIL_SHARE * TAIL_RATE_MIN). */
+#define WAITING_SHARE 0.05
+/* What was born while the floor rose by its first half must be this share of those who stay.
+ * Where garbage takes the place of half of them it is a quarter; in a cache that is full, in
+ * which each goes after a while, nothing. */
+#define FIRST_HALF_SHARE 0.1
 
 /* --- what comes and goes --------------------------------------------------------------- */
 
@@ -281,6 +288,42 @@ static bool grows_beneath(const struct rft_profile *profile, struct span *span, 
     return true;
 }
 
+static bool is_line(const struct rft_profile *profile, const struct span *span, double seconds,
+                    double object_bytes)
+{
+    return span->onset < span->end && span->rising >= RISING_MIN &&
+           span->largest <= STEP_SHARE * span->grown &&
+           enough(span->grown, seconds, object_bytes) && !is_level(profile, span);
+}
+
+/* Garbage that waits for the collector lets a level rise towards the end. So the floor must
+ * rise up to what the final collection has left; or, since garbage may have taken the place
+ * of what stays all the time, the births of those who were left are the line, and the floor
+ * has risen with them. */
+static bool grows_without_garbage(const struct rft_profile *profile, struct span *span,
+                                  double seconds, double object_bytes)
+{
+    struct rft_profile left = *profile;
+    double room = profile->end_live - profile->collected - profile->start_live;
+    for (unsigned w = 0; w < profile->windows; w++) {
+        left.rise[w] = rft_lesser(profile->rise[w], rft_greater(room, 0));
+        room -= left.rise[w];
+    }
+    struct span floor = find_span(left.rise, profile->windows, span->end);
+    if (is_line(&left, &floor, seconds, object_bytes))
+        return true;
+    struct span stayed = find_span(profile->survivors, profile->windows, span->end);
+    double risen = sum(left.rise, stayed.onset, stayed.end);
+    unsigned half = stayed.onset;
+    while (half < stayed.end && sum(left.rise, stayed.onset, half) < 0.5 * risen)
+        half++;
+    if (!is_line(&left, &stayed, seconds, object_bytes) || risen < FLOOR_SHARE * stayed.grown ||
+        sum(profile->survivors, stayed.onset, half) < FIRST_HALF_SHARE * stayed.grown)
+        return false;
+    *span = stayed;
+    return true;
+}
+
 /* Whether each object goes after a while, and only as many more are alive as more
  * are made: requests in flight, sessions that expire. The lifetime is seen from who
  * is still there; with an equal lifetime, the living are those born during it. A
@@ -345,6 +388,10 @@ struct rft_growth rft_growth_judge(const struct rft_profile *profile, double obj
         growth.kind = RFT_GROWTH_CYCLIC;
         return growth;
     }
+    if (!revived && profile->final_survivors > 0 &&
+        profile->collected > WAITING_SHARE * span.grown &&
+        !grows_without_garbage(profile, &span, seconds, object_bytes))
+        return growth;
     double fall = profile->fall[span.onset < FALL_FROM ? span.onset : FALL_FROM];
     if (!revived && fall >= FALL_SHARE * span.grown) {
         if (!grows_beneath(profile, &span, fall, seconds, object_bytes))

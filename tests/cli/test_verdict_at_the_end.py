@@ -82,3 +82,46 @@ def test_what_dies_after_a_sub_interpreters_end_was_no_garbage(growing, ends_at)
 def test_garbage_of_a_sub_interpreter_that_its_end_collects_is_no_growth(growing):
     found = growing(with_interpreter_that_ends(95, leak_deaths=4, own_garbage=6))
     assert list(found) == ["app.Ticket"]
+
+
+def with_garbage_that_waits(born, dying, garbage, survivors):
+    """Births and deaths of a tick, and garbage that is born in it and waits for the collection."""
+    trace = Trace()
+    other = busy(trace)
+    site = trace.site([("app.py", "main", 3), ("app.py", "request", 9)], "app.Ticket")
+    waiting = 0
+    for tick in range(TICKS):
+        waiting += garbage(tick)
+        happened = births(born(tick) + garbage(tick))
+        if dying(tick):
+            happened |= deaths(dying(tick), bucket=9)
+        trace.tick((tick + 1) * 100, {site: happened, other: births(50) | deaths(50)})
+    over = TICKS * 100
+    trace.mark(over, COLLECTION)
+    trace.tick(over + 5, {site: deaths(waiting, bucket=9), other: births(1) | deaths(1)})
+    trace.census(over + 5, {site: [(tick * 100, 100, count, 48 * count)
+                                   for tick, count in survivors]})  # fmt: skip
+    trace.end(over + 5)
+    return trace
+
+
+def test_garbage_that_waits_at_the_end_makes_no_leak_of_a_full_cache(growing):
+    full = 40  # ticks; from then on the oldest go
+    found = growing(with_garbage_that_waits(
+        born=lambda tick: 20,
+        dying=lambda tick: 20 if tick >= full else 0,
+        garbage=lambda tick: 15 if tick >= 70 else 0,
+        survivors=[(tick, 20) for tick in range(TICKS - full, TICKS)],
+    ))  # fmt: skip
+    assert not found
+
+
+@pytest.mark.parametrize("since, garbage", [(0, 4), (40, 6), (70, 10)])
+def test_garbage_that_waits_at_the_end_hides_no_leak(growing, since, garbage):
+    found = growing(with_garbage_that_waits(
+        born=lambda tick: 5,
+        dying=lambda tick: 0,
+        garbage=lambda tick: garbage if tick >= since else 0,
+        survivors=[(tick, 5) for tick in range(TICKS)],
+    ))  # fmt: skip
+    assert list(found) == ["app.Ticket"]
