@@ -50,3 +50,26 @@ def kept_with_it(source):
     """The line whose objects (numbers of requests) live as long as the leaked ones."""
     marked = [n for n, text in enumerate(source.splitlines(), 1) if text.endswith("# kept with it")]
     return marked[0] if marked else 0
+
+
+CLASS_ATTRIBUTES = """
+import time
+class Forms: pass
+def names(first):
+    return [f"form_{number}_" + "x" * (number % 40) for number in range(first, first + 400)]
+for first in range(0, 400 * 40, 400):
+    for name in names(first):
+        getattr(Forms, name, None)
+    time.sleep(0.05)
+"""
+
+
+def test_names_of_class_attributes_are_known_as_the_caches(python, trace, tmp_path):
+    """They are looked up in the metaclass as well: the cache has each of them twice."""
+    path = tmp_path / "program.py"
+    path.write_text(CLASS_ATTRIBUTES)
+    # As the collection empties the cache, the strings would be gone.
+    report = trace(python, path, options=["--no-gc"]).report
+    (site,) = [site for site in report["sites"] if site["live"] > 300 and bare(site["type"]) == "str"
+               and passed_by(site, path, 5)]  # fmt: skip
+    assert site["growth"] == "saturated"

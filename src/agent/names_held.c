@@ -40,6 +40,7 @@ static struct {
     uint32_t last_ms;
     bool looked, any; /* since the start; in the last look */
     uint32_t sites[ENTRIES];
+    const char *strings[ENTRIES]; /* of a look: its names by address */
 } names;
 
 static bool read_memory(const void *from, void *to, size_t size)
@@ -113,7 +114,7 @@ static uint32_t site_at(const char *address, uint32_t known)
     return counts && site->id <= known ? site->id : 0;
 }
 
-/* Which of these have no other reference. False: they cannot be read. */
+/* How many references these have. False: they cannot be read. */
 static bool read_refcounts(const char *const *strings, uint32_t *refcounts, unsigned count)
 {
     struct iovec remote[BATCH];
@@ -149,16 +150,39 @@ static void sort(uint32_t *ids, unsigned count)
     }
 }
 
+static void sort_addresses(const char **strings, unsigned count)
+{
+    for (unsigned gap = count / 2; gap > 0; gap /= 2) {
+        for (unsigned i = gap; i < count; i++) {
+            const char *string = strings[i];
+            unsigned at = i;
+            for (; at >= gap && (uintptr_t)strings[at - gap] > (uintptr_t)string; at -= gap) {
+                strings[at] = strings[at - gap];
+            }
+            strings[at] = string;
+        }
+    }
+}
+
+/* A name that was looked up in several types, as each attribute of a class is in its metaclass
+ * too, has an entry for each, and as many references. */
 static bool look(const char *table, unsigned *ret_count)
 {
     const char *strings[BATCH];
-    uint32_t sites[BATCH], refcounts[BATCH];
+    uint32_t sites[BATCH], refcounts[BATCH], entries[BATCH];
     uint32_t known = rft_tick_sites_written();
     unsigned batch = 0, count = 0;
-    for (unsigned i = 0; i <= ENTRIES; i++) {
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        names.strings[i] = name_of(table, i);
+    }
+    sort_addresses(names.strings, ENTRIES);
+    for (unsigned i = 0, same; i <= ENTRIES; i += same) {
         uint32_t site = 0;
+        for (same = 1; i + same < ENTRIES && names.strings[i + same] == names.strings[i]; same++) {
+        }
         if (i < ENTRIES) {
-            strings[batch] = name_of(table, i);
+            strings[batch] = names.strings[i];
+            entries[batch] = same;
             sites[batch] = site = site_at(strings[batch], known);
         }
         batch += site != 0;
@@ -169,7 +193,7 @@ static bool look(const char *table, unsigned *ret_count)
             return false;
         }
         for (unsigned k = 0; k < batch; k++) {
-            if (refcounts[k] == 1) {
+            if (refcounts[k] == entries[k]) {
                 names.sites[count++] = sites[k];
             }
         }
