@@ -137,8 +137,14 @@ def test_a_python_that_is_not_initialized_has_no_interpreter(python, command, tm
 
 # --- namespaces and users -------------------------------------------------------------------
 
+# In a chroot, and in some containers, root may not either.
+namespaces_only = pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0,
+    reason="no mount namespace can be made here")
+
 
 @root_only
+@namespaces_only
 def test_in_another_pid_namespace_and_its_own_mounts(each_python, command, tmp_path):
     """Native ids are shown as we know them, and as the target does. As process 1, as in a container:
     small numbers, that stand elsewhere too in what the C library knows of a thread."""
@@ -189,6 +195,7 @@ def test_a_child_of_a_fork_by_c_code_of_which_python_knows_nothing(each_python, 
 
 
 @root_only
+@namespaces_only
 def test_in_a_mount_namespace_where_the_files_are_elsewhere(python, command, tmp_path):
     """The executable's path names another file for us."""
     layout, file = copied(python, tmp_path, "python")
