@@ -236,3 +236,25 @@ def test_a_trace_that_runs_already_is_used(pytest_python, tmp_path, reftracer):
     # All of pytest's own places, with whole stacks, would be 900 MB.
     read = reftracer("report", "--json", "--filter", "test_it", trace)
     assert any(site["type"] == "test_it.Node" for site in json.loads(read.stdout)["sites"])
+
+
+def test_doctests_are_measured(pytest_python, tmp_path):
+    """Each of their runs has the module's names, which a run clears."""
+    source = '''
+kept = []
+
+def leaks():
+    """
+    >>> kept.append([1])
+    """
+
+def clean():
+    """
+    >>> sorted(kept[:0] + [2, 1])
+    [1, 2]
+    """
+'''
+    done = run(pytest_python, "--reftracer", "--doctest-modules", cwd=suite(tmp_path, source=source))
+    found = {test: outcome for test, (outcome, _) in outcomes(done.stdout).items()}
+    assert found == {"test_it.leaks": "FAILED", "test_it.clean": "PASSED"}, done.stdout
+    assert "2 of 2 tests measured, 1 leaking." in done.stdout, done.stdout

@@ -103,7 +103,7 @@ def _is_tool(file: str) -> bool:
 def _is_program(file: str) -> bool:
     """Whether a file is neither Python's own nor pytest's."""
     if file.startswith("<"):
-        return False
+        return file.startswith("<doctest ")
     if _is_tool(file):
         return False
     if os.path.basename(os.path.dirname(file)).startswith("pytest_") and "-packages" in file:
@@ -245,6 +245,7 @@ class Session:
         self._seen: set[str] = set()
         self._asked: tuple[pytest.Item, Settings] | None = None  # the test that is to be measured
         self._known: dict[str, Any] | None = None  # what is known of it, if it leaks
+        self._names: dict[str, Any] = {}  # of a doctest: its run clears them
         self._calling = False
         self._failed_teardown: BaseException | None = None  # of the first run: not told yet
         self._staying: list[str] = []
@@ -351,11 +352,14 @@ class Session:
             return (yield)
         self._asked = (item, settings)
         self._known = None
+        doctest: Any = getattr(item, "dtest", None)
+        self._names = dict(getattr(doctest, "globs", None) or {})
         try:
             with tracer.muted():
                 return (yield)
         finally:
             self._asked = None
+            self._names = {}
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -414,7 +418,12 @@ class Session:
         # What a test recorded, it recorded once.
         kept, sections = item.user_properties[:], item._report_sections[:]
 
+        doctest: Any = getattr(item, "dtest", None)
+
         def forget() -> None:
+            if self._names:
+                doctest.globs.clear()
+                doctest.globs.update(self._names)
             item.user_properties[:] = kept
             item._report_sections[:] = sections
 
