@@ -264,7 +264,9 @@ static uint32_t sentences(const struct rft_report *report, uint32_t limit, const
 
 uint32_t held_accusations(const struct rft_report *report, uint32_t limit)
 {
-    return sentences(report, limit, "Refcounts", NULL, INK_BAD, held_accusation);
+    return sentences(report, limit, "Refcounts",
+                     "what C++ objects own, as in pybind11, looks like a leak in C", INK_BAD,
+                     held_accusation);
 }
 
 uint32_t held_suspicions(const struct rft_report *report, uint32_t limit)
