@@ -389,3 +389,31 @@ print("fine")
 
 def test_why_names_the_programs_own_variables(python, tmp_path):
     run(python, WHY, tmp_path)
+
+
+LEAKING = """
+import json, time
+class Node: pass
+bus = []
+def cycle():
+    a = Node(); a.self = a
+for _ in range(100):
+    bus.extend(Node() for _ in range(10)); cycle(); time.sleep(0.01)
+"""
+
+LOADED = """
+import json, os, subprocess, reftracer
+plain = subprocess.run([os.environ["REFTRACER_COMMAND"], "report", "--json", "leaking.rft"],
+                       check=True, capture_output=True).stdout
+report = reftracer.load("leaking.rft")
+assert report.data == json.loads(plain)
+assert report.growing[0].type == "__main__.Node" and report.growing[0].stack[0].line == 8
+assert all(report.data["heap"][key] for key in ("places", "cycles", "retainers")), report.data["heap"]
+print("fine")
+"""
+
+
+def test_a_loaded_report_has_what_the_json_says(python, trace, tmp_path):
+    traced = trace(python, "-c", LEAKING, options=["--holders"], output=tmp_path / "leaking.rft")
+    assert traced.status == 0
+    run(python, LOADED, tmp_path)

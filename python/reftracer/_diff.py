@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Union
 
 from reftracer._command import ReftracerError, output_of
-from reftracer._report import PLACE_COLUMNS, Path, Placed, Report, document, stack_columns, stack_of
+from reftracer._report import PLACE_COLUMNS, Path, Placed, Report, Stacks, document, stack_columns
 from reftracer._table import Columns, Row, Table
 from reftracer._trace import Trace
 
@@ -173,6 +173,7 @@ def diff(a: Run, b: Run) -> Diff:
     """
     paths = (_path(a), _path(b))
     data = document(["diff", "--json", "--", *paths], SCHEMA)
+    stacks = Stacks()
     types = (
         TypeChange(entry["type"], _counts(entry["a"]), _counts(entry["b"]))
         for entry in data["types"]
@@ -180,7 +181,7 @@ def diff(a: Run, b: Run) -> Diff:
     sites = (
         SiteChange(
             entry["type"],
-            stack_of(entry["stack"]),
+            stacks.of(entry["stack"]),
             _counts(entry["a"]),
             _counts(entry["b"]),
             entry["moved"],

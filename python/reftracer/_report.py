@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, Union
+from typing import Any, ClassVar, Union
 
 from reftracer._command import ReftracerError, output_of
 from reftracer._table import Columns, Row, Table
@@ -291,17 +291,32 @@ def survivors_table(found: list[Survivors], since: str | None) -> Table[Survivor
     return Table(Survivors, ordered, "sites of survivors", remark)
 
 
-def stack_of(
-    frames: list[dict[str, Any]], known: Callable[[Frame], Frame] = lambda frame: frame
-) -> tuple[Frame, ...]:
-    """A stack of the JSON."""
-    return tuple(known(Frame(frame["file"], frame["line"], frame["function"])) for frame in frames)
+class Stacks:
+    """Stacks of a document. What the document shares is shared here too, so it must live as
+    long as this."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, Frame] = {}  # by the id of the JSON's
+        self._stacks: dict[int, tuple[Frame, ...]] = {}
+
+    def of(self, frames: list[dict[str, Any]]) -> tuple[Frame, ...]:
+        stack = self._stacks.get(id(frames))
+        if stack is None:
+            stack = self._stacks[id(frames)] = tuple(map(self._frame, frames))
+        return stack
+
+    def _frame(self, frame: dict[str, Any]) -> Frame:
+        known = self._frames.get(id(frame))
+        if known is None:
+            known = Frame(frame["file"], frame["line"], frame["function"])
+            self._frames[id(frame)] = known
+        return known
 
 
-def _site_fields(site: Mapping[str, Any], known: Callable[[Frame], Frame]) -> dict[str, Any]:
+def _site_fields(site: Mapping[str, Any], stacks: Stacks) -> dict[str, Any]:
     return {
         "type": site["type"],
-        "stack": stack_of(site["stack"], known),
+        "stack": stacks.of(site["stack"]),
         "thread": site["thread"],
         "interpreter": site["interpreter"],
         "births": site["births"],
@@ -314,17 +329,55 @@ def _site_fields(site: Mapping[str, Any], known: Callable[[Frame], Frame]) -> di
     }
 
 
+class _SharedStacks:
+    """Turns the numbers of `--shared-stacks` into lists of frames, which have the same
+    objects: written out, stacks are most of the document, and may be gigabytes."""
+
+    #: The bounds of a document with whole stacks (docs/JSON-SCHEMA.md).
+    USUAL, LATER, FRAMES = 1000, 100, 4_000_000
+
+    def __init__(self) -> None:
+        self._places: list[dict[str, Any]] = []
+
+    def see(self, made: dict[str, Any]) -> dict[str, Any]:
+        """For json.loads(object_hook=…)."""
+        if type(made.get("stack")) is int:
+            self._places.append(made)
+        return made
+
+    def write_out(self, data: dict[str, Any]) -> None:
+        frames, stacks = data.pop("frames"), data.pop("stacks")
+        known: dict[int, list[Any]] = {}
+        written = 0
+        for place in self._places:
+            number = place["stack"]
+            if number not in known:
+                limit = self.USUAL if written < self.FRAMES else self.LATER
+                stack: list[Any] = []
+                known[number] = stack
+                caller = number
+                while caller and len(stack) < limit:
+                    frame, caller = stacks[caller]
+                    stack.append(frames[frame])
+                written += len(stack)
+            place["stack"] = known[number]
+        self._places.clear()
+
+
 def document(arguments: list[str], schema: str) -> dict[str, Any]:
     """The JSON that a command writes.
 
     Raises ReftracerError if it fails, or writes another schema.
     """
-    data: dict[str, Any] = json.loads(output_of(arguments))
+    shared = _SharedStacks()
+    data: dict[str, Any] = json.loads(output_of(arguments), object_hook=shared.see)
     if data.get("schema") != schema:
         raise ReftracerError(
             f"the reftracer command writes {data.get('schema')!r}, this package reads {schema!r}; "
             "install both from the same release"
         )
+    if "stacks" in data:
+        shared.write_out(data)
     return data
 
 
@@ -338,16 +391,12 @@ def load(*paths: Path) -> Report:
     if not paths:
         raise ReftracerError("load() needs at least one trace")
     names = tuple(os.fspath(path) for path in paths)
-    data = document(["report", "--json", "--", *names], SCHEMA)
+    data = document(["report", "--json", "--shared-stacks", "--", *names], SCHEMA)
     totals = data["totals"]
-    frames: dict[Frame, Frame] = {}  # sites repeat their stacks
-
-    def known(frame: Frame) -> Frame:
-        return frames.setdefault(frame, frame)
-
+    stacks = Stacks()
     growing = (
         Growth(
-            **_site_fields(entry, known),
+            **_site_fields(entry, stacks),
             objects_per_second=entry["objects_per_second"],
             bytes_per_second=entry["bytes_per_second"],
             since=entry["since"],
@@ -368,7 +417,7 @@ def load(*paths: Path) -> Report:
         exact=data["exact"],
         exact_reasons=tuple(data["exact_reasons"]),
         growing=Table(Growth, growing, "sites that keep growing"),
-        sites=Table(Site, (Site(**_site_fields(site, known)) for site in data["sites"]), "sites"),
+        sites=Table(Site, (Site(**_site_fields(site, stacks)) for site in data["sites"]), "sites"),
         marks=tuple(Mark(mark["label"], mark["time"], mark["pid"]) for mark in data["marks"]),
         data=data,
         paths=names,

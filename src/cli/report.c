@@ -18,7 +18,7 @@ struct report_options {
     enum group_by group_by;
     long top, stack_limit;
     const char *filter;
-    bool full_stacks, json, no_colour;
+    bool full_stacks, json, shared_stacks, no_colour;
 };
 
 static void print_help(void)
@@ -43,6 +43,7 @@ static void print_help(void)
            "      --json           everything, for programs (docs/JSON-SCHEMA.md)\n"
            "      --stack-limit N  frames of a stack in --json, innermost first; 0: all (without:\n"
            "                       1,000, and fewer once there are 4 million frames)\n"
+           "      --shared-stacks  in --json each stack is a number in a list of all: far smaller\n"
            "      --no-color       no colours on a terminal; so does the variable NO_COLOR\n"
            "  -h, --help           this text\n"
            "\n"
@@ -57,7 +58,13 @@ static void print_help(void)
 /* Returns an exit code, or -1 to go on. */
 static int parse(int argc, char **argv, struct report_options *options)
 {
-    enum { OPTION_FULL_STACKS = 256, OPTION_JSON, OPTION_STACK_LIMIT, OPTION_NO_COLOUR };
+    enum {
+        OPTION_FULL_STACKS = 256,
+        OPTION_JSON,
+        OPTION_STACK_LIMIT,
+        OPTION_SHARED_STACKS,
+        OPTION_NO_COLOUR
+    };
     static const struct option long_options[] = {
         {"view", required_argument, NULL, 'v'},
         {"group-by", required_argument, NULL, 'g'},
@@ -66,6 +73,7 @@ static int parse(int argc, char **argv, struct report_options *options)
         {"full-stacks", no_argument, NULL, OPTION_FULL_STACKS},
         {"json", no_argument, NULL, OPTION_JSON},
         {"stack-limit", required_argument, NULL, OPTION_STACK_LIMIT},
+        {"shared-stacks", no_argument, NULL, OPTION_SHARED_STACKS},
         {"no-color", no_argument, NULL, OPTION_NO_COLOUR},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -111,6 +119,9 @@ static int parse(int argc, char **argv, struct report_options *options)
             if (options->stack_limit == 0)
                 options->stack_limit = INT_MAX;
             break;
+        case OPTION_SHARED_STACKS:
+            options->shared_stacks = true;
+            break;
         case OPTION_NO_COLOUR:
             options->no_colour = true;
             break;
@@ -131,7 +142,11 @@ static struct rft_error *write_report(const struct report_options *options,
     if (error != NULL)
         return error;
     if (options->json) {
-        json_report(stdout, model, &filter, (uint32_t)options->top, (uint32_t)options->stack_limit);
+        struct json_stacks stacks = {
+            .limit = (uint32_t)options->stack_limit,
+            .shared = options->shared_stacks,
+        };
+        json_report(stdout, model, &filter, (uint32_t)options->top, stacks);
     } else {
         struct page page;
         page_init(&page, stdout, options->no_colour ? COLOUR_NEVER : COLOUR_AUTO);

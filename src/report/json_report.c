@@ -163,25 +163,55 @@ static uint32_t stack_limit(const struct json_stacks *stacks)
     return stacks->written < JSON_FRAMES_USUAL ? JSON_STACK_USUAL : JSON_STACK_LATER;
 }
 
+static void write_frame(struct rft_json *json, const struct rft_frame *frame)
+{
+    rft_json_object_begin(json);
+    member_string(json, "file", frame->file);
+    rft_json_key(json, "line");
+    if (frame->line > 0)
+        rft_json_uint(json, frame->line);
+    else
+        rft_json_null(json);
+    member_string(json, "function", frame->function);
+    rft_json_object_end(json);
+}
+
 void json_stack(struct rft_json *json, const struct rft_model *model, struct json_stacks *stacks,
                 uint32_t node)
 {
     const uint32_t depth = model->stacks[node].depth, limit = stack_limit(stacks);
     member_uint(json, "stack_depth", depth);
+    if (stacks->shared) {
+        member_uint(json, "stack", node);
+        return;
+    }
     rft_json_key(json, "stack");
     rft_json_array_begin(json);
     for (uint32_t i = 0; node != 0 && i < limit; i++, node = model->stacks[node].parent) {
-        const struct rft_frame *frame = rft_model_frame(model, node);
-        rft_json_object_begin(json);
-        member_string(json, "file", frame->file);
-        rft_json_key(json, "line");
-        if (frame->line > 0)
-            rft_json_uint(json, frame->line);
-        else
-            rft_json_null(json);
-        member_string(json, "function", frame->function);
-        rft_json_object_end(json);
+        write_frame(json, rft_model_frame(model, node));
         stacks->written++;
+    }
+    rft_json_array_end(json);
+}
+
+/* What the numbers of shared stacks stand for. */
+static void write_shared_stacks(struct rft_json *json, const struct rft_model *model)
+{
+    rft_json_key(json, "frames");
+    rft_json_array_begin(json);
+    for (uint32_t i = 0; i < model->frame_count; i++) {
+        rft_json_line(json);
+        write_frame(json, &model->frames[i]);
+    }
+    rft_json_array_end(json);
+    rft_json_key(json, "stacks");
+    rft_json_array_begin(json);
+    rft_json_null(json);
+    for (uint32_t node = 1; node < model->stack_count; node++) {
+        rft_json_array_begin(json);
+        rft_json_uint(json, model->stacks[node].frame);
+        rft_json_uint(json, model->stacks[node].parent);
+        rft_json_array_end(json);
     }
     rft_json_array_end(json);
 }
@@ -297,10 +327,9 @@ static void write_timeline(struct rft_json *json, const struct rft_model *model)
 }
 
 void json_report(FILE *to, const struct rft_model *model, const struct site_filter *filter,
-                 uint32_t top, uint32_t stack_limit)
+                 uint32_t top, struct json_stacks stacks)
 {
     struct rft_json json;
-    struct json_stacks stacks = {.limit = stack_limit};
     struct json_marks marks;
     json_marks_init(&marks, model);
     rft_json_init(&json, to, 0);
@@ -337,6 +366,8 @@ void json_report(FILE *to, const struct rft_model *model, const struct site_filt
         written++;
     }
     rft_json_array_end(&json);
+    if (stacks.shared)
+        write_shared_stacks(&json, model);
     rft_json_object_end(&json);
     fputc('\n', to);
     json_marks_deinit(&marks);

@@ -25,15 +25,16 @@ enum {
 
 struct json_stacks {
     uint32_t limit;   /* frames of a stack, at most; 0: JSON_STACK_USUAL, later fewer */
+    bool shared;      /* a stack is a number: its place in `stacks`, which come last */
     uint64_t written; /* frames so far */
 };
 
 /* Writes everything the model knows, site by site as it goes along.
  *
  * @param top At most so many sites; 0: all.
- * @param stack_limit Frames of a stack, at most; 0: the bounds above. */
+ * @param stacks How stacks are written; nothing is written so far. */
 void json_report(FILE *to, const struct rft_model *model, const struct site_filter *filter,
-                 uint32_t top, uint32_t stack_limit);
+                 uint32_t top, struct json_stacks stacks);
 
 void json_diff(FILE *to, const struct rft_model *a, const struct rft_model *b,
                const struct rft_diff *diff, uint32_t top, uint32_t stack_limit);

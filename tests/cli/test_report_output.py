@@ -418,6 +418,24 @@ def test_json_stacks_are_whole_up_to_a_bound_and_tell_their_depth(show, tmp_path
     }
 
 
+def test_shared_stacks_say_the_same(show, tmp_path):
+    deep_trace(tmp_path / "deep.rft", 1500, step=500)
+    whole = json.loads(show("report", "deep.rft", "--json", "--stack-limit", "0"))
+    text = show("report", "deep.rft", "--json", "--shared-stacks")
+    shared = json.loads(text)
+    frames, stacks = shared.pop("frames"), shared.pop("stacks")
+
+    def written_out(number):
+        while number:
+            frame, number = stacks[number]
+            yield frames[frame]
+
+    for site in shared["sites"]:
+        site["stack"] = list(written_out(site["stack"]))
+    assert shared == whole
+    assert len(text) < 60_000 < len(json.dumps(whole))
+
+
 def test_json_of_sites_at_each_level_of_a_deep_recursion_is_bounded(reftracer, tmp_path):
     deep_trace(tmp_path / "deep.rft", 8000)
     limit = 200 << 20
