@@ -117,16 +117,29 @@ static int interned(const struct rft_roots *roots)
 
 /* struct atexit_state behind struct _warnings_runtime_state {filters, once_registry,
  * default_action, lock, filters_version, since 3.14 context}, which the module _warnings gives
- * away. Its callbacks are a list of tuples since 3.14; in 3.13 a C array of pointers to
+ * away. Each warning puts there what the module warnings has: within warnings.catch_warnings()
+ * that is another list of filters. Two of three tell the place.
+ * The callbacks are a list of tuples since 3.14; in 3.13 a C array of pointers to
  * {function, args, kwargs}. */
 static const char *find_warnings(const struct rft_roots *roots)
 {
+    static const char *const names[] = {"filters", "_onceregistry", "_defaultaction"};
+    static const char *const changed[] = {"filters", "onceregistry", "defaultaction"};
     const char *dict = rft_module_dict(roots->interpreter, "_warnings");
-    const char *filters = rft_dict_find(dict, "filters");
-    const char *once = rft_dict_find(dict, "_onceregistry");
+    const char *module = rft_module_dict(roots->interpreter, "warnings");
     const char *end = roots->interpreter + rft_heap.layout.at[RFT_INTERP_SIZE];
-    for (const char *at = roots->interpreter; filters != NULL && at + 128 <= end; at += 8) {
-        if (pointer_at(at, 0) == filters && pointer_at(at, 8) == once) {
+    const char *known[3], *other[3];
+    for (size_t i = 0; i < 3; i++) {
+        known[i] = rft_dict_find(dict, names[i]);
+        other[i] = rft_dict_find(module, changed[i]);
+    }
+    for (const char *at = roots->interpreter; at + 128 <= end; at += 8) {
+        int same = 0;
+        for (size_t i = 0; i < 3; i++) {
+            const char *op = pointer_at(at, 8 * i);
+            same += op != NULL && (op == known[i] || op == other[i]);
+        }
+        if (same >= 2) {
             return at;
         }
     }
@@ -249,7 +262,7 @@ static int interpreter(const struct rft_roots *roots, const struct rft_static_ty
             continue;
         }
         if (is_borrowed(op) ||
-            (minor == 13 && atexit != NULL && word > atexit && word < types->cache &&
+            (minor == 13 && word > atexit && (types->states == NULL || word < types->cache) &&
              maybe_free(op)) ||
             (word >= versions && word < versions + VERSIONS_SIZE)) {
             continue;
