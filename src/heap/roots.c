@@ -26,6 +26,17 @@ static bool read_checked(const char *from, void *to, size_t size)
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
+/* A program that is not position-independent has its data and malloc's memory from 4 MiB on, so
+ * that a pointer to these looks like a refcount: of some million references, from memory of the
+ * interpreter, to what else would be such an address. */
+static bool is_low_address(uint32_t refcount)
+{
+    enum { LOWEST = 4 << 20 };
+    char byte;
+    return refcount >= LOWEST && refcount <= INT32_MAX && refcount % 8 == 0 &&
+           read_checked((const char *)(uintptr_t)refcount, &byte, 1);
+}
+
 /* A free block's first word is 0 or a pointer, which no refcount looks like: with a GIL it is 32
  * bits, above which 3.14+ has flags and an overflow count (Include/object.h). */
 bool rft_is_object(const char *op)
@@ -39,8 +50,8 @@ bool rft_is_object(const char *op)
     uint64_t foreign =
         rft_heap.layout.version >= 0x030E0000 ? refcount >> 32 & 0xFFFF : refcount >> 32;
     const char *type = pointer_at(head, at[RFT_OBJECT_TYPE]), *metatype;
-    if ((uint32_t)refcount == 0 || foreign != 0 || (uintptr_t)type < 4096 ||
-        (uintptr_t)type % 8 != 0 ||
+    if ((uint32_t)refcount == 0 || foreign != 0 || is_low_address((uint32_t)refcount) ||
+        (uintptr_t)type < 4096 || (uintptr_t)type % 8 != 0 ||
         !read_checked(type + at[RFT_OBJECT_TYPE], &metatype, sizeof metatype)) {
         return false;
     }
@@ -178,12 +189,25 @@ static bool is_borrowed(const char *op)
            type == rft_heap.wrapper_type || type == rft_heap.weakref_type;
 }
 
+/* Whether the collector's list has it, by the head before it: its neighbour points back. */
+static bool is_tracked(const char *op)
+{
+    enum { HEAD_SIZE = 16, FLAGS = 3 };
+    uintptr_t next, back;
+    return read_checked(op - HEAD_SIZE, &next, sizeof next) && (next &= ~(uintptr_t)FLAGS) != 0 &&
+           read_checked((const char *)(next + 8), &back, sizeof back) &&
+           (back & ~(uintptr_t)FLAGS) == (uintptr_t)op - HEAD_SIZE;
+}
+
 /* 3.13 keeps freed objects in arrays (struct _Py_object_freelists), whose rest has pointers to
- * some that live again. Of the types that it does so with nothing is believed there. */
+ * some that live again, and to memory that has been given back and is anything now: an int that
+ * is the address of a class has that where an object has its type. Of the types that it does so
+ * with nothing is believed there; of others, what is tracked: classes, and the AST's constants. */
 static bool maybe_free(const char *op)
 {
     uint64_t flags = type_flags(type_of(op));
-    return !is_interned_dict(op) && !(flags & (TYPE_HEAP | TYPE_TYPE | TYPE_STR));
+    bool other = flags & TYPE_STR || (flags & (TYPE_HEAP | TYPE_TYPE) && is_tracked(op));
+    return !is_interned_dict(op) && !other;
 }
 
 /* Types by their version, since 3.14: type_version_cache[4096], which does not own them (struct

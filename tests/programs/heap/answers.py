@@ -63,6 +63,21 @@ def lists_of_the_free_list():
     del again
 
 
+def arrays_where_keys_were():
+    """3.13 also has addresses of keys of dicts, which a full collection gives back. An array of
+    classes that lie in low memory begins as an object does."""
+    freed = [{f"key{n}": n} for n in range(200)]
+    del freed
+    gc.collect()
+
+    class Low:
+        pass
+
+    arrays = [[Low] * 16 for _ in range(2000)]
+    expect(why(Low, 200), absent=["internal state"])
+    del arrays
+
+
 def test():
     thing = Thing()
     subscribe(Thing())
@@ -93,6 +108,7 @@ def test():
     )
     expect(why(Thing()), absent=["path", "holder"])
     lists_of_the_free_list()
+    arrays_where_keys_were()
 
     def generator():
         held = Thing()
