@@ -286,6 +286,26 @@ try:
     reftracer.trace("/nowhere/at/all.rft").start()
 except reftracer.ReftracerError as error:
     assert "no folder /nowhere/at" in str(error)
+try:
+    reftracer.trace("/", overwrite=True).start()
+except reftracer.ReftracerError as error:
+    assert "/ is a folder" in str(error), error
+with reftracer.trace("labels.rft") as t:
+    labels = ["a\\tb", "a\\nb\\rc", "\\x1b[1m\\x9b", "\\u202eright to left\\u2028", "a\\\\b é",
+              "half \\ud800", "to\\0here"]
+    kept = []
+    for number, label in enumerate(labels):
+        t.mark(label)
+        kept.append(bytearray(20))
+    for ask in (t.mark, reftracer.mark):
+        try:
+            ask(3)
+        except TypeError as error:
+            assert str(error) == "a label of a mark is a str, not int", error
+        else:
+            raise AssertionError(ask)
+for number, label in enumerate(labels):  # as the program has called them, though told escaped
+    assert sum(site.live for site in t.survivors("bytearray", label)) == len(labels) - number, label
 a, b = reftracer.trace("a.rft"), reftracer.trace("b.rft")
 with a:
     x = [bytearray(10) for _ in range(10)]
@@ -364,8 +384,8 @@ assert (w.held_by_c, len(w.holders)) == (1, 1) and "C code holds 1 of" in repr(w
 
 # With no time to look, nothing is said of C code, and nobody is said to hold it.
 w = reftracer.why(cache["k"][17], timeout=-1)
-if w.partial:
-    assert w.held_by_c == 0 and "C code" not in repr(w) and "nobody" not in repr(w), w
+assert w.partial, w
+assert w.held_by_c == 0 and "C code" not in repr(w) and "nobody" not in repr(w), w
 assert len(reftracer.why(cache["k"][17], paths=0, timeout=float("inf")).paths) == 1
 
 # As many direct holders as the collector's own function finds, by type.

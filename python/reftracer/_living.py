@@ -63,6 +63,8 @@ def mark(label: str) -> int:
     Raises ReftracerError if this process is not being traced.
     """
     global _marks_pid
+    if not isinstance(label, str):
+        raise TypeError(f"a label of a mark is a str, not {type(label).__name__}")
     need_trace(f"marking {label!r}")
     check("marking the trace", library().reftracer_mark(label.encode("utf-8", "replace")))
     number = window()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Union
@@ -257,7 +258,7 @@ class Report:
 
     def _marks_since(self, label: str) -> set[int]:
         """Numbers of the marks that are not before the one with this label."""
-        times = [mark.time for mark in self.marks if mark.label == label]
+        times = [mark.time for mark in self.marks if mark.label in (label, _told(label))]
         if not times:
             known = ", ".join(repr(mark.label) for mark in self.marks) or "none"
             raise ReftracerError(f"the trace has no mark {label!r}; it has: {known}")
@@ -282,6 +283,19 @@ class Report:
 def is_type(name: str, wanted: str | None) -> bool:
     """Whether a type's full name is the wanted one, or ends in it."""
     return wanted is None or name == wanted or name.rpartition(".")[2] == wanted
+
+
+#: What would not be told as it is (is_control() in src/base/text.c).
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _told(label: str) -> str:
+    """A mark's label as a trace that has ended tells it: control characters are escaped, and its
+    text ends with a NUL."""
+    return _CONTROL.sub(
+        lambda found: found[0].encode("unicode_escape").decode("ascii"),
+        label.encode("utf-8", "replace").decode("utf-8").partition("\0")[0],
+    )
 
 
 def survivors_table(found: list[Survivors], since: str | None) -> Table[Survivors]:

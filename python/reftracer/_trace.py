@@ -102,6 +102,8 @@ class Trace:
             weakref.finalize(self, _remove, folder, os.getpid())
             return os.path.join(folder, f"{os.getpid()}.rft")
         file = FilePath(self._asked)
+        if file.is_dir():
+            raise ReftracerError(f"beginning a trace: {file} is a folder")
         if file.exists():
             if not self._overwrite:
                 raise ReftracerError(
