@@ -18,7 +18,7 @@ CONTROL = {
     "reftracer_path", "reftracer_why", "reftracer_holders",
     "reftracer_window_begin", "reftracer_window_end", "reftracer_window_survivors",
     "reftracer_window_objects", "reftracer_window_list", "reftracer_site",
-    "reftracer_loses_deaths", "reftracer_mute", "reftracer_why", "reftracer_holders",
+    "reftracer_loses_deaths", "reftracer_mute", "reftracer_name_lookups",
 }  # fmt: skip
 
 

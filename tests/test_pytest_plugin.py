@@ -258,3 +258,26 @@ def clean():
     found = {test: outcome for test, (outcome, _) in outcomes(done.stdout).items()}
     assert found == {"test_it.leaks": "FAILED", "test_it.clean": "PASSED"}, done.stdout
     assert "2 of 2 tests measured, 1 leaking." in done.stdout, done.stdout
+
+
+NAMES = """
+class A: pass
+def test_names_are_looked_up():
+    for i in range(40):
+        getattr(A(), "visit_%d" % i, None)
+"""
+
+NO_LOOK_THROUGH_THE_HEAP = """
+import reftracer._leaks
+def look(*given): raise AssertionError("looked through the heap for a name")
+reftracer._leaks._is_name_looked_up = look
+"""
+
+
+def test_names_that_were_looked_up_cost_no_look_through_the_heap(pytest_python, tmp_path):
+    (tmp_path / "test_names.py").write_text(NAMES)
+    (tmp_path / "no_look.py").write_text(NO_LOOK_THROUGH_THE_HEAP)
+    done = run(pytest_python, "--reftracer", "-p", "no_look", "test_names.py",
+               cwd=tmp_path, path=[tmp_path])  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "the cache of attribute look-ups" in done.stdout

@@ -104,6 +104,7 @@ class Agent:
             ("reftracer_window_list", ctypes.py_object, [long, long, uint, uint]),
             ("reftracer_site", ctypes.c_char_p, [uint, uint]),
             ("reftracer_why", ctypes.c_char_p, [ctypes.c_void_p, uint, uint, uint]),
+            ("reftracer_name_lookups", uint, [ctypes.c_void_p]),
             ("reftracer_loses_deaths", ctypes.c_int, []),
             ("reftracer_mute", ctypes.c_int, [ctypes.c_int]),
         ):
@@ -198,6 +199,14 @@ class Agent:
                 answer = self._library.reftracer_why(id(found[-1]) | 1, 2, WHY_MS, paths)
                 return str(answer.decode("utf-8", "replace"))
         return ""
+
+    def is_only_looked_up(self, names: list[Any], at: int) -> bool:
+        """Whether a str has no references but this list's and those of CPython's cache of
+        attribute look-ups; if not, it is for why() to tell."""
+        lookups = self._library.reftracer_name_lookups(id(names[at]))
+        fresh = [object()]
+        counts = [sys.getrefcount(one) for one in (fresh[0], names[at])]
+        return bool(counts[1] == counts[0] + lookups)
 
     @property
     def loses_deaths(self) -> bool:
@@ -331,13 +340,19 @@ def _judge(tracer: Agent, windows: Sequence[int], names: _Names, verdict: Verdic
     kept = []
     for leak in leaks:
         found = objects.get(id(leak), [])
-        unexplained: list[int | None] = [id(one) for one in found if id(one) not in cached]
+        unexplained = [at for at, one in enumerate(found) if id(one) not in cached]
         if tracer.loses_deaths and len(found) < min(len(leak.runs), OBJECTS):
             verdict.dismissed.append((leak.type, "gone, unreported by this CPython release"))
         elif found and not unexplained:
             verdict.dismissed.append((leak.type, cached[id(found[0])]))
-        elif leak.type == "str" and all(
-            _is_name_looked_up(tracer, leak, one) for one in unexplained[-NAMES:] or [None]
+        elif leak.type == "str" and (
+            all(
+                tracer.is_only_looked_up(found, at)
+                or _is_name_looked_up(tracer, leak, id(found[at]))
+                for at in unexplained[-NAMES:]
+            )
+            if found
+            else _is_name_looked_up(tracer, leak, None)
         ):
             verdict.dismissed.append((leak.type, "the cache of attribute look-ups"))
         else:

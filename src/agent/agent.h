@@ -116,6 +116,8 @@ void rft_finish(enum rft_census_kind kind, enum rft_end_reason reason);
 
 /* why.c */
 const char *reftracer_why(void *object, unsigned own_frames, unsigned ms, unsigned paths);
+/* names_held.c: how many references to this string the cache of attribute look-ups has. */
+unsigned reftracer_name_lookups(const void *string);
 
 /* status.c */
 void rft_status(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -21,6 +21,8 @@
 #include "tracer/live_map.h"
 #include "tracer/nodes.h"
 
+#define EXPORT __attribute__((visibility("default")))
+
 enum {
     ENTRIES = 4096,
     ENTRY = 24, /* version, unused, name, value */
@@ -98,6 +100,16 @@ void rft_names_held_begin(const char *tstate)
             return;
         }
     }
+}
+
+EXPORT unsigned reftracer_name_lookups(const void *string)
+{
+    const char *table = atomic_load(&names.table);
+    unsigned found = 0;
+    for (unsigned i = 0; table != NULL && i < ENTRIES; i++) {
+        found += name_of(table, i) == string;
+    }
+    return found;
 }
 
 /* The site of the string that was born in the trace and is alive at this address; 0: none, or one
