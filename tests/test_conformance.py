@@ -1,9 +1,11 @@
 """docs/CONFORMANCE.md: written by the run of the tests, and current in its rows."""
 
 import re
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from environments import CACHE
 
 ROWS = [
     line.split("\t")
@@ -31,8 +33,12 @@ def test_a_row_has_passed_on_each_cpython(row):
     assert set(results) == {"pass"}
 
 
-def test_every_cpython_that_is_supported_has_a_column(pythons):
+def test_every_cpython_that_is_fetched_has_a_column(pythons):
+    """A machine's own Pythons have one in the page that their tests write."""
+    fetched = [python for python in pythons if CACHE in Path(python).parents]
+    if not fetched:
+        pytest.skip("all CPythons at hand are the machine's own")
     for part in ("TR1", "DB1", "TS1"):
         table = PAGE[: PAGE.index(f"| {part} |")].rsplit("| | what holds", 1)[1]
-        for python in pythons:
+        for python in fetched:
             assert f"| {python.name} |" in table.splitlines()[0]

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from conftest import BUILD, ROOT, run_command
-from library_build import WARNINGS, compile_c
+from library_build import WARNINGS, compile_c, headers_of
 
 HEADERS = sorted((ROOT / "include" / "reftracer").glob("*.h"))
 CACHE = os.environ.get("REFTRACER_CACHE", "/var/cache/reftracer")
@@ -94,9 +94,7 @@ PyRefTracer theirs = (PyRefTracer)(void (*)(void))count; /* an enum where we hav
 
 def python_include(python):
     """Its headers; a part of Debian's is found from /usr/include, which is in the cache."""
-    show = "import sysconfig; print(sysconfig.get_path('include'), end='')"
-    own = run_command([python, "-c", show]).stdout.decode()
-    return ["-I", own, "-idirafter", f"{CACHE}/sid/usr/include"]
+    return ["-I", headers_of(python), "-idirafter", f"{CACHE}/sid/usr/include"]
 
 
 @pytest.mark.free_threaded
