@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TIMEOUT
 from inspect_programs import is_traced, main_interpreter, states, threads_by_name, wait_for, waiting
 from inspect_targets import inspected, no_kernel_cores
 
@@ -211,7 +210,7 @@ def test_a_core_has_the_same_stacks(command, tmp_path, each_python):
     with waiting(each_python, "native.py", "wait", cwd=tmp_path, preexec_fn=limit) as (process, _):
         live = stacks(inspected(command, process.pid, "--native"))
         os.kill(process.pid, signal.SIGABRT)
-        assert process.wait(TIMEOUT) == -signal.SIGABRT
+        assert process.wait(60) == -signal.SIGABRT
     (core,) = tmp_path.glob("core*")
     document = inspected(command, core, "--native")
     core.unlink()

@@ -7,7 +7,6 @@ import signal
 import time
 
 import pytest
-from conftest import TIMEOUT
 from inspect_programs import threads_by_name, waiting
 from inspect_targets import inspected, no_kernel_cores
 
@@ -73,6 +72,6 @@ def test_DB9_who_has_the_lock_that_others_wait_for(target, each_python, command,
     if no_kernel_cores():
         return
     os.kill(process.pid, signal.SIGQUIT)
-    process.wait(TIMEOUT)
+    process.wait(60)
     (core,) = tmp_path.glob("core*")
     assert seen_waits(inspected(command, core), said) == said

@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from conftest import TIMEOUT
 from rftwrite import Trace, births
 
 OBJECTS = ("libreftracer-elf.so", "libreftracer-tables.so")
@@ -23,7 +22,7 @@ def bare(command, tmp_path):
 
 def run(*arguments, **more):
     return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True,
-                          timeout=TIMEOUT, **more)
+                          timeout=60, **more)
 
 
 def test_the_command_needs_libc_only(command):
