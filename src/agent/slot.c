@@ -50,7 +50,7 @@ void rft_slot_check(bool last)
     if (atomic_load_explicit(&tracer.state, memory_order_relaxed) != RFT_TRACING) {
         return;
     }
-    enum rft_slot_state state = rft_slot_look(last, &gap);
+    enum rft_slot_state state = last ? rft_slot_look_last(&gap) : rft_slot_look(&gap);
     if (state == RFT_SLOT_OURS) {
         return;
     }

@@ -92,12 +92,16 @@ void rft_slot_take(struct rft_slot *slot, rft_callback direct);
 void rft_slot_leave(void);
 
 /* Is the slot ours? If it was lost it is taken again, in front of whoever is there; not
- * more often than 20 times in a second, unless `last`. Any thread; if another one is at
- * it, this one does nothing and says RFT_SLOT_OURS. */
-enum rft_slot_state rft_slot_look(bool last, struct rft_gap *gap);
+ * more often than 20 times in a second. Any thread; if another one is at it, this one does
+ * nothing and says RFT_SLOT_OURS. */
+enum rft_slot_state rft_slot_look(struct rft_gap *gap);
 
 /* The same, but waits for a thread that is at it: what it says is so. */
 enum rft_slot_state rft_slot_look_and_wait(struct rft_gap *gap);
+
+/* Before the end: waits too, and takes the slot however often it was taken, so that no gap
+ * stays open. */
+enum rft_slot_state rft_slot_look_last(struct rft_gap *gap);
 
 /* The tool behind us or in front of us, or NULL. */
 rft_callback rft_slot_foreign(void);

@@ -257,30 +257,52 @@ static enum rft_slot_state look(struct rft_slot *slot, bool last, struct rft_gap
     return RFT_SLOT_RETAKEN;
 }
 
-enum rft_slot_state rft_slot_look(bool last, struct rft_gap *gap)
+static enum rft_slot_state look_if_taken(bool last, struct rft_gap *gap)
+{
+    struct rft_slot *slot = atomic_load(&at.slot);
+    return slot != NULL ? look(slot, last, gap) : RFT_SLOT_OURS;
+}
+
+enum rft_slot_state rft_slot_look(struct rft_gap *gap)
 {
     enum rft_slot_state state = RFT_SLOT_OURS;
     /* Not waited for: the caller may be in a callback, and who holds the lock may wait
      * for that to end. */
     if (pthread_mutex_trylock(&rft_share.lock) == 0) {
-        struct rft_slot *slot = atomic_load(&at.slot);
-        if (slot != NULL) {
-            state = look(slot, last, gap);
-        }
+        state = look_if_taken(false, gap);
         pthread_mutex_unlock(&rft_share.lock);
     }
     return state;
 }
 
-enum rft_slot_state rft_slot_look_and_wait(struct rft_gap *gap)
+/* Whoever holds the lock is at it for microseconds. Unless the caller is a signal's handler
+ * that has interrupted that very thread and now ends the process: so not for ever. */
+static bool lock_for_last_look(void)
+{
+    enum { SECONDS = 2 };
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SECONDS;
+    return pthread_mutex_timedlock(&rft_share.lock, &until) == 0;
+}
+
+enum rft_slot_state rft_slot_look_last(struct rft_gap *gap)
 {
     enum rft_slot_state state = RFT_SLOT_OURS;
     rft_share_pause();
-    pthread_mutex_lock(&rft_share.lock);
-    struct rft_slot *slot = atomic_load(&at.slot);
-    if (slot != NULL) {
-        state = look(slot, false, gap);
+    if (lock_for_last_look()) {
+        state = look_if_taken(true, gap);
+        pthread_mutex_unlock(&rft_share.lock);
     }
+    rft_share_resume();
+    return state;
+}
+
+enum rft_slot_state rft_slot_look_and_wait(struct rft_gap *gap)
+{
+    rft_share_pause();
+    pthread_mutex_lock(&rft_share.lock);
+    enum rft_slot_state state = look_if_taken(false, gap);
     pthread_mutex_unlock(&rft_share.lock);
     rft_share_resume();
     return state;
@@ -298,11 +320,15 @@ bool rft_slot_is_taken(void)
 
 struct rft_gaps rft_slot_gaps(void)
 {
+    rft_share_pause();
+    pthread_mutex_lock(&rft_share.lock); /* a gap that just ends is counted once */
     struct rft_gaps gaps = {atomic_load(&at.gaps), atomic_load(&at.gap_ns), atomic_load(&at.open)};
     if (gaps.open) {
         gaps.count++;
         gaps.nanoseconds += rft_share_now() - atomic_load(&at.last_good);
     }
+    pthread_mutex_unlock(&rft_share.lock);
+    rft_share_resume();
     return gaps;
 }
 

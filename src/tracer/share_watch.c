@@ -41,7 +41,7 @@ static void *run(void *unused)
         struct rft_gap gap;
         uint32_t bell = atomic_load(&watch.bell);
         /* After the bell: CPython stores the newcomer a moment later. */
-        bool lost = rft_slot_look(false, &gap) == RFT_SLOT_LOST;
+        bool lost = rft_slot_look(&gap) == RFT_SLOT_LOST;
         struct timespec pause = {0, lost ? RETRY_NS : LOOK_NS};
         syscall(SYS_futex, &watch.bell, FUTEX_WAIT_PRIVATE, bell, &pause, NULL, 0);
         if (atomic_load(&watch.bell) != bell && !atomic_load(&watch.stop)) {

@@ -286,7 +286,7 @@ static void TR9_a_tool_that_grabs_the_slot_in_a_loop(void **state)
     atomic_store(&stop, true);
     pthread_join(grabber, NULL);
     struct rft_gap gap;
-    rft_slot_look(true, &gap);
+    rft_slot_look_last(&gap);
     struct rft_gaps gaps = rft_slot_gaps();
     assert_true(gaps.count > 0);
     assert_true(gaps.nanoseconds > 0);
