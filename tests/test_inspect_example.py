@@ -4,19 +4,20 @@ import os
 import subprocess
 
 from conftest import BUILD, ROOT, run_command
-from inspect_programs import states, wait_for
+from inspect_programs import wait_for
+from inspect_targets import PROGRAMS, in_read
 
 EXAMPLE = ROOT / "examples" / "list_threads.c"
 
 PROGRAM = """
-import threading, time
-begun = threading.Semaphore(0)
+import settled, sys, threading
+never = threading.Lock()
+never.acquire()
 def waiting():
-    begun.release()
-    time.sleep(3600)
+    never.acquire()
 threading.Thread(target=waiting, name="a waiter", daemon=True).start()
-begun.acquire()
-print(flush=True); time.sleep(3600)
+settled.wait_until_inside(futex=1)
+print(flush=True); sys.stdin.read()
 """
 
 
@@ -28,10 +29,11 @@ def test_the_example_for_tool_authors_lists_all_threads(tmp_path, pythons):
     built = tmp_path / "list_threads"
     subprocess.run(["cc", "-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", EXAMPLE, "-o",
                     built, *flags, f"-Wl,-rpath,{BUILD}"], check=True)
-    with subprocess.Popen([pythons[-1], "-c", PROGRAM], stdout=subprocess.PIPE) as target:
+    with subprocess.Popen([pythons[-1], "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env={**os.environ, "PYTHONPATH": str(PROGRAMS)}) as target:
         try:
             target.stdout.readline()
-            wait_for(lambda: states(target.pid) == {"S"}, "two threads that sleep")
+            wait_for(lambda: in_read(target.pid) == 1, "the main thread")
             done = run_command([built, str(target.pid)], text=True)
         finally:
             target.kill()

@@ -11,7 +11,9 @@ import pytest
 from conftest import pythons_at_hand, run_command
 from inspect_builds import LAYOUTS, NotForThis, about, copied, embedded_dlopen
 from inspect_programs import wait_for
-from inspect_targets import IDLE, RUNNING, Target, differences, in_read, inspected
+from inspect_targets import (
+    IDLE, PROGRAMS, RUNNING, Target, differences, in_read, inspected,
+)
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make namespaces")
 
@@ -159,16 +161,17 @@ def test_in_another_pid_namespace_and_its_own_mounts(each_python, command, tmp_p
 
 
 FORK = """
-import ctypes, os, sys, threading, time
-def hold(there):
-    there.set()
-    time.sleep(3600)
+import ctypes, os, settled, sys, threading
+never = threading.Lock()
+never.acquire()
+def hold():
+    never.acquire()
 def wait():
     print(os.getpid(), flush=True)
     sys.stdin.read()
-there = threading.Event()
-threading.Thread(target=hold, args=(there,), name="left behind", daemon=True).start()
-there.wait()
+threading.Thread(target=hold, name="left behind", daemon=True).start()
+# Nobody tells CPython of the fork: what the thread has just then, the GIL's mutex too, stays taken.
+settled.wait_until_inside(futex=1)
 child = ctypes.PyDLL(None).fork()
 if child == 0:
     wait()
@@ -179,8 +182,8 @@ os.waitpid(child, 0)
 
 def test_a_child_of_a_fork_by_c_code_of_which_python_knows_nothing(each_python, command):
     """As uWSGI's workers: CPython has still the parent's ids, and threads that are not there."""
-    with subprocess.Popen([each_python, "-c", FORK], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([each_python, "-c", FORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env={**os.environ, "PYTHONPATH": str(PROGRAMS)}) as process:
         try:
             child = int(process.stdout.readline())
             wait_for(lambda: in_read(child) == 1)

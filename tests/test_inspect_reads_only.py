@@ -1,11 +1,14 @@
 """Inspection reads: its system calls, seen by strace, neither stop nor change the target."""
 
+import os
 import re
 import signal
 import subprocess
 
 import pytest
 from conftest import run_command
+from inspect_programs import states, wait_for
+from inspect_targets import PROGRAMS
 
 PROGRAM = """
 import threading, time
@@ -42,15 +45,12 @@ def test_DB11_a_target_is_neither_stopped_nor_written_to(each_python, command, t
 
 
 MANY = """
-import threading
-ready, stop = threading.Semaphore(0), threading.Lock()
+import settled, threading
+stop = threading.Lock()
 stop.acquire()
-def wait():
-    ready.release()
-    stop.acquire()
-threads = [threading.Thread(target=wait, daemon=True) for _ in range(200)]
+threads = [threading.Thread(target=stop.acquire, daemon=True) for _ in range(200)]
 for thread in threads: thread.start()
-for thread in threads: ready.acquire()
+settled.wait_until_inside(futex=200)
 print(flush=True)
 stop.acquire()
 """
@@ -60,9 +60,11 @@ def test_many_threads_are_read_with_few_system_calls(python, command, tmp_path):
     """Lists, stacks, code objects and names are read for many threads at once. One by one it
     would be more than six reads for each thread."""
     log = tmp_path / "strace.txt"
-    with subprocess.Popen([python, "-c", MANY], stdout=subprocess.PIPE) as target:
+    with subprocess.Popen([python, "-c", MANY], stdout=subprocess.PIPE,
+                          env={**os.environ, "PYTHONPATH": str(PROGRAMS)}) as target:
         try:
             target.stdout.readline()
+            wait_for(lambda: states(target.pid) == {"S"}, "the main thread")
             done = run_command(["strace", "-qq", "-o", log, "-e", "trace=process_vm_readv",
                                 command, "inspect", str(target.pid), "--looks", "1"])  # fmt: skip
             assert done.returncode == 0, done.stderr.decode()

@@ -129,6 +129,9 @@ static void find_native_ids(struct rft_runtime *runtime, const struct rft_os_thr
         for (size_t k = 0; k < interpreter->thread_count; k++) {
             struct rft_thread *thread = &rft_threads_of(interpreter)[k];
             bool known = told && find_os_thread(os, os_count, thread->namespace_native_id);
+            if (told && !thread->namespace_native_id) {
+                continue; /* it only begins, or has ended */
+            }
             ids[count++] = (struct own_id){.pthread = thread->id, .thread = thread, .known = known};
         }
     }
@@ -142,6 +145,105 @@ static void find_native_ids(struct rft_runtime *runtime, const struct rft_os_thr
         }
     }
     free(ids);
+}
+
+/* --- threads that end --------------------------------------------------------------- */
+
+/* A thread that ends takes its thread state out of the list first. So of one that the system has
+ * no more, after it was seen in the list, only the list as it is now tells whether the state was
+ * left there for good (a fork, a thread that was killed), or it has ended as it should, between
+ * the one reading and the other. */
+struct listed {
+    rft_address address;
+    uint64_t unique; /* memory of a thread state is soon another's */
+};
+struct listing {
+    RFT_VEC(struct listed) threads; /* by address */
+};
+
+enum { LISTINGS_MOST = 3 };
+
+static int by_listed_address(const void *left, const void *right)
+{
+    const struct listed *a = left, *b = right;
+    return (a->address > b->address) - (a->address < b->address);
+}
+
+static enum rft_field unique_field(const struct rft_runtime *runtime)
+{
+    return rft_has(runtime, RFT_THREAD_UNIQUE_ID) ? RFT_THREAD_UNIQUE_ID : RFT_THREAD_ID;
+}
+
+/* Reads an interpreter's list of threads. False if it can't be followed to its end: it changes. */
+static bool list_threads(struct rft_runtime *runtime, rft_address interpreter,
+                         struct listing *listing)
+{
+    rft_address thread;
+    listing->threads.count = 0;
+    if (!rft_read_field(runtime, interpreter, RFT_INTERP_THREADS, &thread)) {
+        return false;
+    }
+    while (thread) {
+        struct listed one = {.address = thread};
+        if (listing->threads.count >= RFT_THREADS_MAX ||
+            !rft_read_field(runtime, thread, unique_field(runtime), &one.unique) ||
+            !rft_read_field(runtime, thread, RFT_THREAD_NEXT, &thread) ||
+            !rft_vec_push(&listing->threads, one)) {
+            return false;
+        }
+    }
+    if (listing->threads.count) {
+        qsort(listing->threads.items, listing->threads.count, sizeof *listing->threads.items,
+              by_listed_address);
+    }
+    return true;
+}
+
+static bool is_listed(const struct rft_runtime *runtime, const struct listing *listing,
+                      const struct rft_thread *thread)
+{
+    struct listed key = {.address = thread->address};
+    const struct listed *found = listing->threads.count
+                                     ? bsearch(&key, listing->threads.items, listing->threads.count,
+                                               sizeof key, by_listed_address)
+                                     : NULL;
+    const unsigned char *bytes = rft_thread_bytes(runtime, thread);
+    return found &&
+           (!bytes || rft_word(bytes, rft_at(runtime, unique_field(runtime))) == found->unique);
+}
+
+static bool has_ended(const struct rft_thread *thread, const struct rft_os_thread *os,
+                      size_t os_count)
+{
+    const struct rft_os_thread *found = find_os_thread(os, os_count, thread->namespace_native_id);
+    return thread->namespace_native_id && (!found || found->state == RFT_THREAD_GONE);
+}
+
+/* Takes the ids from the threads that have ended since they were found. Where the id is the C
+ * library's, it may be that of the next thread, which has got the structure of the one before. */
+static void find_ended(struct rft_runtime *runtime, const struct rft_os_thread *os, size_t os_count)
+{
+    struct listing listing = {0};
+    bool told = rft_has(runtime, RFT_THREAD_NATIVE_ID);
+    for (size_t i = 0; i < runtime->snapshot.interpreter_count; i++) {
+        struct rft_interpreter *interpreter = &rft_interpreters_of(runtime)[i];
+        struct rft_thread *threads = rft_threads_of(interpreter);
+        bool listed = false;
+        for (size_t k = 0; k < interpreter->thread_count; k++) {
+            if (told && !has_ended(&threads[k], os, os_count)) {
+                continue;
+            }
+            for (unsigned n = 0; !listed && n < LISTINGS_MOST; n++) {
+                listed = list_threads(runtime, interpreter->address, &listing);
+            }
+            listed = true;
+            if (!is_listed(runtime, &listing, &threads[k])) {
+                threads[k].namespace_native_id = 0;
+                rft_problem(runtime, &threads[k].problem, "it ended while it was looked at");
+            }
+        }
+    }
+    rft_vec_free(&listing.threads);
 }
 
 /* Size of struct _gil_runtime_state with room: 184 bytes in 3.8, 240 in 3.15. What lies behind
@@ -189,8 +291,15 @@ static void fill_os(struct rft_runtime *runtime)
         rft_error_destroy(error);
         return;
     }
+    bool live = count && rft_space_kind(runtime->space) != RFT_SPACE_CORE;
+    if (live && rft_has(runtime, RFT_THREAD_NATIVE_ID)) {
+        find_ended(runtime, os, count);
+    }
     if (count) {
         find_native_ids(runtime, os, count);
+    }
+    if (live && !rft_has(runtime, RFT_THREAD_NATIVE_ID)) {
+        find_ended(runtime, os, count);
     }
     for (size_t i = 0; i < runtime->snapshot.interpreter_count; i++) {
         struct rft_interpreter *interpreter = &rft_interpreters_of(runtime)[i];

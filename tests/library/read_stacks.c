@@ -53,13 +53,21 @@ static bool is_possible(const struct rft_thread *thread)
 
 enum { CONSISTENT_LEAST = 200 };
 
+/* Not by the clock on the wall, which may be set. */
+static long seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
         return 2;
     unsigned long wanted = strtoul(argv[2], NULL, 10), looks = 0, stacks = 0, inconsistent = 0,
                   problems = 0, impossible = 0;
-    time_t end = time(NULL) + atol(argv[3]);
+    long end = seconds() + atol(argv[3]);
     struct rft_space *space;
     struct rft_runtime *runtime;
     const struct rft_snapshot *snapshot;
@@ -67,7 +75,7 @@ int main(int argc, char **argv)
     if (!error)
         error = rft_runtime_create(space, &runtime);
     while (!error && (stacks < wanted || looks - inconsistent < CONSISTENT_LEAST) &&
-           time(NULL) < end) {
+           seconds() < end) {
         error = rft_snapshot_take(runtime, RFT_SNAPSHOT_NO_OS, &snapshot);
         if (error)
             break;
