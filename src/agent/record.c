@@ -41,8 +41,7 @@ static void text(struct rft_buffer *to, const char *value)
     rft_buffer_text(to, value, strlen(value));
 }
 
-/* The cause, into the trace itself: what was taken back of the chunk that did not
- * fit is room enough for this, mostly. */
+/* The cause, into the trace itself. */
 static void write_stopped(int error, const char *doing)
 {
     struct rft_buffer loss = {0};
@@ -54,7 +53,7 @@ static void write_stopped(int error, const char *doing)
     rft_buffer_varint(&loss, 0);
     rft_buffer_varint(&loss, 0);
     text(&loss, why);
-    rft_writer_chunk(&record.writer, RFT_CHUNK_LOSS, loss.bytes, loss.length);
+    rft_writer_last_chunk(&record.writer, RFT_CHUNK_LOSS, loss.bytes, loss.length);
     rft_pages_free(loss.bytes, loss.capacity);
 }
 

@@ -168,9 +168,30 @@ int rft_writer_chunk(struct rft_writer *writer, uint8_t type, const void *payloa
         }
         return error;
     }
+    writer->starts[writer->sequence % RFT_WRITER_STARTS] = writer->size;
     writer->sequence++;
     writer->size += sizeof header + length;
     return 0;
+}
+
+static bool is_full(int error)
+{
+    return error == ENOSPC || error == EFBIG || error == EDQUOT;
+}
+
+int rft_writer_last_chunk(struct rft_writer *writer, uint8_t type, const void *payload,
+                          size_t length)
+{
+    int error = rft_writer_chunk(writer, type, payload, length);
+    for (int i = 0; is_full(error) && i < RFT_WRITER_STARTS && writer->sequence > 1; i++) {
+        writer->sequence--;
+        writer->size = writer->starts[writer->sequence % RFT_WRITER_STARTS];
+        if (ftruncate(writer->fd, (off_t)writer->size) != 0) {
+            break;
+        }
+        error = rft_writer_chunk(writer, type, payload, length);
+    }
+    return error;
 }
 
 void rft_writer_close(struct rft_writer *writer)
