@@ -22,11 +22,17 @@ ask.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
 ask.restype = ctypes.c_char_p
 
 
+def unescaped(field):
+    """Tab, newline and backslash are escaped as in C."""
+    parts = field.split("\\\\")
+    return "\\".join(part.replace("\\t", "\t").replace("\\n", "\n") for part in parts)
+
+
 def why(asked, paths=3):
     """([path, ...], [holder, ...], {line: fields}); steps are (kind, type, label, index)."""
     found, holders, heads = [], [], {}
     for line in ask(id(asked), 1, 30_000, paths).decode("utf-8", "surrogatepass").splitlines():
-        what, *fields = line.split("\t")
+        what, *fields = map(unescaped, line.split("\t"))
         if what == "path":
             found.append([])
         elif what == "step":
@@ -56,6 +62,8 @@ def follow(objects, step):
         elif kind == "type":
             some = [type(one)]
         elif kind == "code" and isinstance(one, types.CodeType):
+            if not hasattr(one, label):
+                return None  # co_localsplusnames and the like: not shown to Python
             some = [getattr(one, label)]
         else:
             some = gc.get_referents(one)
