@@ -16,6 +16,8 @@ static struct {
     _Atomic(rft_callback) direct;  /* see rft_slot_take() */
     _Atomic uint64_t last_good;    /* when the slot was last seen to be ours */
     _Atomic uint64_t removed;      /* when CPython 3.15 said that it is not; 0: it did not */
+    void *_Atomic mark;            /* in the slot from then until it is stored, or NULL */
+    _Atomic uint64_t removals;     /* so that each has a mark of its own */
     _Atomic uint64_t gaps, gap_ns; /* that are over */
     _Atomic bool open;             /* the slot was not ours at the last look */
     uint64_t window;               /* begin of the second that `retaken` counts; rft_share.lock */
@@ -207,37 +209,41 @@ static bool too_often(uint64_t now)
     return ++at.retaken > PER_SECOND;
 }
 
-static void end_gap(const struct rft_gap *gap)
+/* removed: what at.removed was; a newcomer of this very moment is for the next look. */
+static void end_gap(const struct rft_gap *gap, uint64_t removed)
 {
     atomic_fetch_add(&at.gaps, 1);
     atomic_fetch_add(&at.gap_ns, gap->end - gap->begin);
     atomic_store(&at.open, false);
     atomic_store(&at.last_good, gap->end);
-    atomic_store(&at.removed, 0);
+    atomic_compare_exchange_strong(&at.removed, &removed, 0);
 }
 
 enum { SETTLED_NS = 1000000 };
 
 static enum rft_slot_state look(struct rft_slot *slot, bool last, struct rft_gap *gap)
 {
-    uint64_t now = rft_share_now();
+    /* In this order: what comes meanwhile is later than `now`, and the slot is that of after
+     * `removed`. */
+    uint64_t removed = atomic_load(&at.removed), now = rft_share_now();
+    const void *mark = atomic_load(&at.mark);
+    bool coming = mark != NULL && atomic_load(&slot->data) == mark;
     rft_callback found = atomic_load_explicit(&slot->function, memory_order_acquire);
     put_back(found);
-    uint64_t removed = atomic_load(&at.removed);
     if (is_ours(found) || (found != NULL && passes_to_us(found))) {
         bool was_open = atomic_load(&at.open);
         *gap = (struct rft_gap){atomic_load(&at.last_good), now, false};
         if (was_open) {
-            end_gap(gap); /* the other tool has put our function back itself */
+            end_gap(gap, removed); /* the other tool has put our function back itself */
             return RFT_SLOT_RETAKEN;
         }
-        if (removed != 0) {
+        if (removed != 0 && !coming) {
             /* CPython calls us before it stores the newcomer, who may be about to come. */
             if (now - removed < SETTLED_NS && !last) {
                 return RFT_SLOT_OURS;
             }
             gap->begin = removed; /* somebody came, and has put us back since */
-            end_gap(gap);
+            end_gap(gap, removed);
             return RFT_SLOT_RETAKEN;
         }
         atomic_store(&at.last_good, now);
@@ -253,7 +259,7 @@ static enum rft_slot_state look(struct rft_slot *slot, bool last, struct rft_gap
     if (!possible || (too_often(now) && !last) || !take(slot, found)) {
         return RFT_SLOT_LOST;
     }
-    end_gap(gap);
+    end_gap(gap, removed);
     return RFT_SLOT_RETAKEN;
 }
 
@@ -332,8 +338,19 @@ struct rft_gaps rft_slot_gaps(void)
     return gaps;
 }
 
+/* The newcomer is stored when we return, and the thread may be stopped before that for any
+ * time. Our data is not used, and whoever puts our function back puts the data back that he
+ * found: so as long as the slot has a new mark for data, nobody has been there. */
 void rft_slot_removed(void)
 {
+    struct rft_slot *slot = atomic_load(&at.slot);
+    void *mark = NULL;
+    if (slot != NULL && is_ours(atomic_load(&slot->function)) &&
+        atomic_load(&rft_share.foreign) == NULL) {
+        mark = (void *)(uintptr_t)(2 * atomic_fetch_add(&at.removals, 1) + 1);
+        atomic_store(&slot->data, mark);
+    }
+    atomic_store(&at.mark, mark);
     atomic_store(&at.removed, rft_share_now());
     if (rft_share_hooks.removed != NULL) {
         rft_share_hooks.removed();

@@ -248,6 +248,62 @@ static int foreign(void *op, int event, void *data)
     return 0;
 }
 
+/* As CPython 3.15: who is in the slot is told, and then the newcomer is stored. */
+static void tell(void)
+{
+    rft_callback function = atomic_load(&slot.function);
+    if (function != NULL)
+        function(NULL, 2, atomic_load(&slot.data));
+}
+
+static void store(rft_callback function, void *data)
+{
+    atomic_store(&slot.function, function);
+    atomic_store(&slot.data, data);
+}
+
+static void TR9_a_tool_that_is_about_to_come_has_not_come(void **state)
+{
+    (void)state;
+    struct rft_subscriber was;
+    struct rft_gap gap;
+    const struct timespec settled = {0, 2000000};
+    store(NULL, NULL);
+    uint64_t id = rft_share_add(on_staying, NULL), before = rft_slot_gaps().count;
+    rft_slot_take(&slot, NULL);
+    tell();
+    nanosleep(&settled, NULL); /* the thread that sets it has no processor */
+    assert_int_equal(rft_slot_look(&gap), RFT_SLOT_OURS);
+    assert_int_equal(rft_slot_gaps().count, before);
+    store(foreign, &foreign_data);
+    assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
+    assert_int_equal(rft_slot_gaps().count, before + 1);
+    tell();
+    store(NULL, NULL); /* the other tool leaves, and us with it */
+    assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
+    assert_true(gap.emptied);
+    assert_int_equal(rft_slot_gaps().count, before + 2);
+
+    /* One that comes and puts back what it found. */
+    rft_callback function = atomic_load(&slot.function);
+    void *data = atomic_load(&slot.data);
+    for (int visit = 1; visit <= 2; visit++) {
+        tell();
+        store(foreign, &foreign_data);
+        tell();
+        store(function, data);
+        nanosleep(&settled, NULL);
+        assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
+        assert_true(gap.begin <= gap.end);
+        assert_int_equal(rft_slot_gaps().count, before + 2 + (uint64_t)visit);
+        assert_int_equal(rft_slot_look(&gap), RFT_SLOT_OURS);
+    }
+    assert_int_equal(rft_share_remove(id, &was), RFT_REMOVED);
+    rft_slot_leave();
+    store(NULL, NULL);
+    atomic_store(&foreign_calls, 0);
+}
+
 static bool was_grabbed(void)
 {
     return atomic_load(&foreign_calls) > 0 && rft_slot_gaps().count > 0;
@@ -334,6 +390,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(TR7_subscribers_come_and_go_while_events_flow),
         cmocka_unit_test(TR7_callbacks_remove_each_other),
         cmocka_unit_test(TR7_a_callback_removes_itself_and_others),
+        cmocka_unit_test(TR9_a_tool_that_is_about_to_come_has_not_come),
         cmocka_unit_test(TR9_a_tool_that_grabs_the_slot_in_a_loop),
         cmocka_unit_test(TR11_a_forked_child_goes_on),
     };
