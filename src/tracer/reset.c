@@ -50,9 +50,11 @@ void rft_tracer_reset_after_fork(void)
 
 /* For another trace in the same process, after the last one has ended. Threads go on that
  * know their records (rft_self), so these stay, empty as new ones; new_context() gives
- * them an identity. The caller has made sure that no other thread is in a callback. */
+ * them an identity. The caller has made sure that no other thread is in a callback; but one may
+ * end meanwhile, which needs no GIL. */
 void rft_tracer_reset(void)
 {
+    pthread_mutex_lock(&tracer.lock);
     for (struct rft_thread *t = tracer.threads; t != NULL; t = t->next) {
         rft_pages_free(t->chain, t->capacity * sizeof *t->chain);
         rft_nodes_free(t);
@@ -68,4 +70,5 @@ void rft_tracer_reset(void)
     tracer.out_of_memory = NULL;
     atomic_store(&tracer.gaps, false);
     rft_addresses_void();
+    pthread_mutex_unlock(&tracer.lock);
 }

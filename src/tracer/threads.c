@@ -201,12 +201,12 @@ struct rft_thread *rft_thread_record(void)
 void rft_thread_ended(struct rft_thread *t)
 {
     rft_self = NULL;
+    pthread_mutex_lock(&tracer.lock); /* rft_tracer_reset() may be at the record */
     t->tstate = NULL;
     t->depth = 0;
     t->top = 0;
     t->tag++;
     t->interp = 0;
-    pthread_mutex_lock(&tracer.lock);
     rft_identity_end(t, rft_now_ms());
     t->next_free = tracer.free_threads;
     tracer.free_threads = t;

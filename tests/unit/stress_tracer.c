@@ -320,11 +320,46 @@ static void test_marks_separate_what_was_born_before_from_what_was_born_after(vo
     collect(true);
 }
 
+static pthread_barrier_t all_made;
+
+static void *make_and_end(void *unused)
+{
+    (void)unused;
+    attach();
+    destroy(make());
+    pthread_barrier_wait(&all_made);
+    rft_thread_ended(rft_self);
+    return NULL;
+}
+
+/* A thread that Python has done with needs no GIL to end: it may do so just when the next
+ * trace begins. */
+static void test_threads_end_while_another_trace_begins(void **unused)
+{
+    (void)unused;
+    pthread_barrier_init(&all_made, NULL, THREADS + 1);
+    for (int round = 0; round < 50; round++) {
+        pthread_t threads[THREADS];
+        set_up_tracer();
+        for (int i = 0; i < THREADS; i++) {
+            pthread_create(&threads[i], NULL, make_and_end, NULL);
+        }
+        pthread_barrier_wait(&all_made);
+        rft_tracer_reset();
+        for (int i = 0; i < THREADS; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        collect(true);
+    }
+    pthread_barrier_destroy(&all_made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_marks_separate_what_was_born_before_from_what_was_born_after),
         cmocka_unit_test(test_every_event_of_threads_is_counted_once),
+        cmocka_unit_test(test_threads_end_while_another_trace_begins),
     };
     return cmocka_run_group_tests_name("the tracer under threads", tests, NULL, NULL);
 }
