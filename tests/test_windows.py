@@ -154,6 +154,72 @@ assert survivors(window)["Node", "make"][0] == 4
 """)
 
 
+def test_each_trace_of_a_process_counts_once_beside_another_tool(python, ask):
+    ask(python, """
+import time, tracemalloc
+def seen_again():              # the ticker has come in front of tracemalloc
+    window = begin()
+    kept = make(1)
+    return ("Node", "make") in survivors(window)
+for number in range(3):
+    tracemalloc.start()
+    limit = time.monotonic() + 120
+    while not seen_again():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+    window = begin(counts=1)
+    kept = make(100)
+    counted = survivors(window)["Node", "make"][:3]
+    assert counted == (100, 100, 0), (number, counted)
+    tracemalloc.stop()
+    assert agent.reftracer_stop() is None
+    start(f"{sys.argv[1]}.{number}.rft")
+""")
+
+
+def test_a_trace_after_one_that_found_no_room_is_written_as_it_goes(python, ask):
+    ask(python, """
+import resource, time
+def until(condition):
+    limit = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+def grow():                    # names that are new to the trace
+    for _ in range(100):
+        exec(f"def f{len(seen)}(): return [Node()]\\nf{len(seen)}()", {"Node": Node})
+        seen.append(0)
+seen = []
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+until(lambda: grow() or not agent.reftracer_is_tracing())
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+until(lambda: len(os.listdir("/proc/self/task")) == 1)  # the ticker has noticed
+second = sys.argv[1] + ".second.rft"
+start(second)
+size = os.path.getsize(second)
+until(lambda: grow() or os.path.getsize(second) > size)
+assert agent.reftracer_stop() is None
+""")
+
+
+def test_a_child_whose_parents_trace_has_ended_may_begin_one(python, ask):
+    ask(python, """
+for ended in (False, True):    # one that is traced, too
+    if ended:
+        assert agent.reftracer_stop() is None
+    child = os.fork()
+    if child == 0:
+        start(f"{sys.argv[1]}.{ended}.rft")
+        window = begin()
+        kept = make(4)
+        assert survivors(window)["Node", "make"][0] == 4
+        assert agent.reftracer_stop() is None
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+""")
+
+
 def test_marks_in_the_trace_are_a_millisecond_apart(python, ask, tmp_path, reftracer):
     ask(python, """
 agent.reftracer_mark.restype = __import__("ctypes").c_char_p

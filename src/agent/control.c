@@ -58,6 +58,7 @@ EXPORT const char *reftracer_start(const char *path, int collect)
         if (!only_one_gil(tstate)) {
             return "another trace in the same process needs a GIL that all interpreters share";
         }
+        rft_ticker_stop(); /* of a trace that ended by itself; it may be writing still */
         rft_tracer_reset();
         rft_windows_reset();
         break;

@@ -36,8 +36,12 @@ static struct rft_slot *find_place(void)
 
 bool rft_slot_begin(void)
 {
+    static uint64_t subscription; /* stays from one trace to the next: one call for each event */
     struct rft_slot *place = rft_share_init() ? find_place() : NULL;
-    if (place == NULL || rft_share_add(rft_tracer_callback(), NULL) == 0) {
+    if (place != NULL && subscription == 0) {
+        subscription = rft_share_add(rft_tracer_callback(), NULL);
+    }
+    if (place == NULL || subscription == 0) {
         return false;
     }
     rft_slot_take(place, rft_tracer_callback());
