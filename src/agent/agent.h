@@ -78,6 +78,7 @@ bool rft_names_held_look(uint32_t now, bool soon, struct rft_buffer *to);
 void rft_ticker_start(void);
 void rft_ticker_stop(void);
 void rft_ticker_wake(void);
+void rft_ticker_before_fork(void);
 void rft_ticker_after_fork(bool child);
 void rft_ticker_on_clock(uint32_t now);
 

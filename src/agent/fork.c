@@ -8,7 +8,7 @@
 
 static void before_fork(void)
 {
-    rft_ticker_stop();
+    rft_ticker_before_fork();
     /* Nobody may be in the middle of our tables when they are copied. */
     rft_record_lock();
     pthread_mutex_lock(&tracer.lock);
@@ -28,10 +28,9 @@ static void after_fork_in_child(void)
     rft_survey_after_fork();
     rft_leave_set_pid();
     int tracing = RFT_TRACING;
-    if (atomic_compare_exchange_strong(&tracer.state, &tracing,
-                                       rft_config.children ? RFT_FORKED : RFT_STOPPED)) {
-        rft_ticker_after_fork(true);
-    }
+    atomic_compare_exchange_strong(&tracer.state, &tracing,
+                                   rft_config.children ? RFT_FORKED : RFT_STOPPED);
+    rft_ticker_after_fork(true);
     if (!rft_config.children) {
         rft_slot_end();
     }

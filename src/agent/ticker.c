@@ -114,27 +114,41 @@ void rft_ticker_start(void)
     pthread_mutex_unlock(&ticker.lock);
 }
 
-void rft_ticker_stop(void)
+/* Holds ticker.lock. */
+static void stop(void)
 {
-    pthread_mutex_lock(&ticker.lock);
     if (atomic_load(&ticker.running)) {
         atomic_store(&ticker.stop, 1);
         syscall(SYS_futex, &ticker.stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         pthread_join(ticker.thread, NULL);
         atomic_store(&ticker.running, false);
     }
+}
+
+void rft_ticker_stop(void)
+{
+    pthread_mutex_lock(&ticker.lock);
+    stop();
     pthread_mutex_unlock(&ticker.lock);
+}
+
+/* Until the fork is over, no thread of an interpreter with a GIL of its own starts it again. */
+void rft_ticker_before_fork(void)
+{
+    pthread_mutex_lock(&ticker.lock);
+    stop();
 }
 
 void rft_ticker_after_fork(bool child)
 {
-    if (child) {
-        pthread_mutex_init(&ticker.lock, NULL);
-    }
-    atomic_store(&ticker.running, false);
     atomic_store(&ticker.failed, false);
     uint32_t now = child ? 0 : rft_now_ms();
     atomic_store(&ticker.restart_at, now + RESTART_MS);
+    if (child) {
+        pthread_mutex_init(&ticker.lock, NULL);
+    } else {
+        pthread_mutex_unlock(&ticker.lock);
+    }
 }
 
 /* Called by traced threads when they have read the clock. */
