@@ -281,3 +281,20 @@ def test_names_that_were_looked_up_cost_no_look_through_the_heap(pytest_python, 
                cwd=tmp_path, path=[tmp_path])  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "the cache of attribute look-ups" in done.stdout
+
+
+PARTIAL = """
+from reftracer._holders import parse
+
+def surplus(partial):
+    answer = f"heap\\t90000\\t0\\t5000\\t{partial}\\nobject\\tapp.Node\\t2\\t0\\t0\\n"
+    return parse(answer + "path\\nstep\\troot module\\t\\tapp\\t\\t\\n").surplus
+
+assert (surplus(0), surplus(1)) == (2, 0)
+"""
+
+
+def test_nothing_is_said_of_c_code_if_there_was_too_little_time(python):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    done = run_command([python, "-c", PARTIAL], env=environment)
+    assert done.returncode == 0, done.stderr

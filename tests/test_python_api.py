@@ -411,6 +411,29 @@ def test_why_names_the_programs_own_variables(python, tmp_path):
     run(python, WHY, tmp_path)
 
 
+CUT = """
+import reftracer
+
+class Node: pass
+many = [[number] for number in range(200_000)]
+cache = {"k": [Node()]}
+for step in range(20):
+    try:
+        w = reftracer.why(cache["k"][0], timeout=step * 0.025)
+    except reftracer.ReftracerError as error:
+        assert "the time was over" in str(error), error
+        continue
+    assert [str(path) for path in w.paths] in ([], ["module __main__ → __main__.cache['k'] → list [0]"]), w
+    assert w.held_by_c == 0 and (w.paths or w.partial), w
+print("fine")
+"""
+
+
+def test_why_with_too_little_time_calls_nothing_garbage(python, tmp_path):
+    """Wherever the search is cut."""
+    run(python, CUT, tmp_path)
+
+
 LEAKING = """
 import json, time
 class Node: pass

@@ -46,18 +46,21 @@ def _unescape(text: str) -> str:
 def parse(answer: str) -> Held | None:
     """The agent's answer; None if it has none."""
     paths: list[list[Step]] = []
-    surplus = 0
+    surplus, partial = 0, False
     for line in filter(None, answer.split("\n")):
         what, *fields = [_unescape(field) for field in line.split("\t")]
         if what == "error":
             return None
-        if what == "object" and fields[3] == "0":
+        if what == "heap":
+            partial = fields[3] != "0"
+        elif what == "object" and fields[3] == "0":
             surplus = max(0, int(fields[1]) - int(fields[2]))
         elif what == "path":
             paths.append([])
         elif what == "step" and paths:
             paths[-1].append(Step(*(fields + [""] * 5)[:5]))
-    return Held(tuple(tuple(path) for path in paths if path), surplus)
+    # What was not found in the time that there was may be held by anybody.
+    return Held(tuple(tuple(path) for path in paths if path), 0 if partial else surplus)
 
 
 def _name(kind: str) -> str:

@@ -234,8 +234,6 @@ def ask(obj: object, paths: int = 3, timeout: float = 60.0) -> Why:
             found[-1].append(_step(fields))
         elif what == "holder":
             holders.append(_step(fields))
-    if heap[3]:  # what is not explained yet looks like a reference of C code
-        found = [steps for steps in found if steps[0].kind != "root C"]
     return Why(
         type=about[0],
         refcount=int(about[1]),

@@ -373,14 +373,18 @@ static unsigned direct_holders(const struct why *why, enum tier worst, uint32_t 
     return count;
 }
 
-static void write_answer(const struct why *why, unsigned path_count)
+/* whole: the search came to its end. Otherwise what no path leads to may be held by anybody, and
+ * what is not explained yet looks like references of C code: then nothing is said of these. */
+static void write_answer(const struct why *why, unsigned path_count, bool whole)
 {
     const struct rft_graph *graph = &why->graph;
     uint32_t holders[HOLDERS_MAX];
     enum tier own = origin(why, why->object);
     enum tier worst = own <= TIER_RUNTIME ? TIER_RUNTIME : own;
     unsigned count = direct_holders(why, worst, holders);
-    if (own == TIERS && count > 0) { /* not held by the package's own frames alone */
+    if (!whole && own >= TIER_C) {
+        path_count = 0;
+    } else if (own == TIERS && count > 0) { /* not held by the package's own frames alone */
         put("path\n", 5);
         step_line("step", why, RFT_ROOT_GARBAGE, RFT_NO_NODE, "", 0, 0, "", 0);
     }
@@ -513,7 +517,7 @@ static const char *ask(void *object, unsigned own_frames, unsigned ms, unsigned 
         number_field(graph->found[why.object]);
         number_field((graph->flags[why.object] & RFT_NODE_IMMORTAL) != 0);
         put("\n", 1);
-        write_answer(&why, paths < PATHS_MAX ? paths : PATHS_MAX);
+        write_answer(&why, paths < PATHS_MAX ? paths : PATHS_MAX, whole);
     }
     rft_heap_free(&graph->memory, why.parent, size);
     rft_heap_free(&graph->memory, why.order, size);
