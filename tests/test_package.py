@@ -63,16 +63,23 @@ def build_wheel(folder, **environment):
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """With all libraries that are here."""
-    return build_wheel(tmp_path_factory.getbasetemp().parent / "reftracer-wheel")
+def wheels(tmp_path_factory):
+    """The folder of this run, all its workers together. Without workers, what is above pytest's own
+    folder is that of all runs, whose wheels are older ones, or half made."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def small_wheel(tmp_path_factory):
+def wheel(wheels):
+    """With all libraries that are here."""
+    return build_wheel(wheels / "reftracer-wheel")
+
+
+@pytest.fixture(scope="session")
+def small_wheel(wheels):
     """As it is built where a C compiler is all that there is."""
-    folder = tmp_path_factory.getbasetemp().parent / "reftracer-small-wheel"
-    return build_wheel(folder, PKG_CONFIG="false", CMAKE="false")
+    return build_wheel(wheels / "reftracer-small-wheel", PKG_CONFIG="false", CMAKE="false")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import nbclient
 import nbformat
+from traitlets.config import Config
 
 book = nbformat.v4.new_notebook()
 for source in (
@@ -10,7 +11,15 @@ for source in (
     "traced.survivors('Node')",
 ):
     book.cells.append(nbformat.v4.new_code_cell(source))
-nbclient.NotebookClient(book, timeout=60).execute()
+config = Config()
+# Sockets in this folder: somebody else may take a port between the search for a free one and the
+# kernel's start.
+config.KernelManager.transport = "ipc"
+config.KernelManager.ip = "kernel"
+# Otherwise output that comes 4 s after its cell has ended is left out, without a word.
+nbclient.NotebookClient(
+    book, timeout=60, iopub_timeout=60, raise_on_iopub_timeout=True, config=config
+).execute()
 for cell in book.cells:
     for output in cell.outputs:
         print(output.get("text") or output.data["text/plain"])
