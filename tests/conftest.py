@@ -56,6 +56,9 @@ def leave_the_callers_surroundings():
                  "CLICOLOR_FORCE", "LD_PRELOAD", "LD_LIBRARY_PATH", "TZ", "DEBUGINFOD_URLS"):  # fmt: skip
         os.environ.pop(name, None)
     os.environ["LC_ALL"] = "C.UTF-8"
+    # A network that fails for a moment fails no test; pip's own limits are less than a minute.
+    os.environ.setdefault("PIP_RETRIES", "9")
+    os.environ.setdefault("PIP_DEFAULT_TIMEOUT", "100")
     # In the background of a script, or under nohup, these are ignored, and programs that are
     # started inherit that; what has a handler here is not ignored there.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -120,6 +123,11 @@ def use_a_folder_for_temporary_files(config):
     """What programs that are killed leave of theirs is gone at the end. Its path is short, for
     sockets, and other users may use it too."""
     before = tempfile.gettempdir()
+    if {" ", ":"} & set(before):
+        raise pytest.UsageError(
+            f"{before} has a space or colon in it, which LD_PRELOAD can't hold, so that what is "
+            "installed there can't trace. Set TMPDIR to another folder."
+        )
     os.environ["PYTEST_DEBUG_TEMPROOT"] = before  # pytest's own are kept when a test fails
     folder = tempfile.mkdtemp(prefix="rft-")
     os.chmod(folder, 0o1777)
@@ -216,7 +224,7 @@ def command_for_all(command):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         for name in (command.name, *(path.name for path in command.parent.glob("libreftracer-*.so"))):
-            shutil.copy(command.parent / name, folder)
+            os.chmod(shutil.copy(command.parent / name, folder), 0o755)
         yield Path(folder) / command.name
 
 

@@ -4,7 +4,10 @@ import fcntl
 import hashlib
 import os
 import subprocess
+import time
 from pathlib import Path
+
+from conftest import ROOT
 
 CACHE = Path(os.environ.get("REFTRACER_CACHE", "/var/cache/reftracer"))
 
@@ -13,31 +16,58 @@ def environment(python, name, requirements):
     """The python of the environment `name`, which has what the file `requirements` names. One
     that a killed run has left half made, or whose CPython is gone, is made anew."""
     wanted = requirements.read_text()
-    stamp = CACHE / name / "requirements.txt"
-    if stamp.exists() and stamp.read_text() != wanted:
+    made = made_for(CACHE / name)
+    if made is not None and made != wanted:
         # Another checkout, which has other requirements, may be at work in that one.
         name += "-" + hashlib.sha256(wanted.encode()).hexdigest()[:8]
-    folder = CACHE / name
-    own, stamp = folder / "bin" / "python", folder / "requirements.txt"
 
-    def ready():
-        return stamp.exists() and stamp.read_text() == wanted and version(own) == version(python)
+    def ready(folder):
+        return made_for(folder) == wanted and version(python_of(folder)) == version(python)
 
-    if not os.access(CACHE, os.W_OK) and ready():
-        return own  # another user's, who made it
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / f"{name}.lock", "w") as lock:
+    home = CACHE
+    if CACHE.exists() and not os.access(CACHE, os.W_OK):  # another user's
+        if ready(CACHE / name):
+            return python_of(CACHE / name)
+        home = ROOT / "build" / "environments"
+    folder = home / name
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one makes it
-        if not ready():
-            stamp.unlink(missing_ok=True)
+        if not ready(folder):
+            stamp_of(folder).unlink(missing_ok=True)
             subprocess.run([str(python), "-m", "venv", "--clear", folder], check=True)
-            subprocess.run(
-                [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                 "-r", requirements],
-                check=True,
-            )  # fmt: skip
-            stamp.write_text(wanted)
-    return own
+            install(python_of(folder), requirements)
+            # At once: who looks without the lock must not find half of it.
+            half = stamp_of(folder).with_suffix(".new")
+            half.write_text(wanted)
+            half.rename(stamp_of(folder))
+    return python_of(folder)
+
+
+def install(python, requirements, attempts=3):
+    """pip gives up a download that is cut: a network may fail for a moment."""
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+               "-r", requirements]  # fmt: skip
+    while subprocess.run(command).returncode != 0:
+        attempts -= 1
+        assert attempts > 0, f"the packages of {requirements} could not be installed"
+        time.sleep(20)
+
+
+def python_of(folder):
+    return folder / "bin" / "python"
+
+
+def stamp_of(folder):
+    return folder / "requirements.txt"
+
+
+def made_for(folder):
+    """The requirements of an environment; None if there is none, or not yet."""
+    try:
+        return stamp_of(folder).read_text()
+    except (FileNotFoundError, PermissionError):
+        return None
 
 
 def version(python):
