@@ -298,3 +298,34 @@ def test_nothing_is_said_of_c_code_if_there_was_too_little_time(python):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     done = run_command([python, "-c", PARTIAL], env=environment)
     assert done.returncode == 0, done.stderr
+
+
+BOUNDED = """
+recent = []
+
+def test_keeps_the_last_ten():
+    recent.append([len(recent)])
+    del recent[:-10]
+"""
+
+SLOW_JUDGEMENT = """
+import types
+import reftracer._leaks as leaks
+
+clock = 0.0
+def held_by_caches(groups, judge=leaks.held_by_caches):
+    global clock
+    clock += 100
+    return judge(groups)
+
+leaks.held_by_caches = held_by_caches
+leaks.time = types.SimpleNamespace(process_time=lambda: 0.0, monotonic=lambda: clock)
+"""
+
+
+def test_a_judgement_that_takes_long_takes_no_run_from_a_test(pytest_python, tmp_path):
+    """As where others use the processors: the runs tell a leak from what keeps the last ten."""
+    (tmp_path / "slow_judgement.py").write_text(SLOW_JUDGEMENT)
+    done = run(pytest_python, "--reftracer", "-p", "slow_judgement",
+               cwd=suite(tmp_path, source=BOUNDED), path=[tmp_path])  # fmt: skip
+    assert "1 of 1 test measured, 0 leaking." in done.stdout, done.stdout
