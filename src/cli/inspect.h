@@ -40,6 +40,10 @@ struct rft_error *inspect_take(const struct inspect_options *options,
                                struct inspect_target *target);
 void inspect_close(struct inspect_target *target);
 
+/* inspect_asleep.c: of threads that seem to wait for each other, finds those that have run since
+ * the look before. */
+void inspect_find_moved(struct inspect_target *target);
+
 /* One look as text or as a JSON object. */
 struct rft_error *inspect_show(const struct inspect_options *options, const struct page *page,
                                struct rft_json *json, const struct inspect_target *target);

@@ -280,6 +280,7 @@ static struct rft_error *take_one(const struct inspect_options *options, unsigne
         .interpreter = options->interpreter,
         .thread = options->thread,
     };
+    inspect_find_moved(target);
     return NULL;
 }
 
@@ -312,6 +313,7 @@ struct rft_error *inspect_take(const struct inspect_options *options, struct ins
     uint64_t now_ns;
     if (more.unmoved_is_enough && rft_snapshot_unmoved(target->runtime, &now_ns)) {
         inspect_past_add_same(&target->past, now_ns);
+        inspect_find_moved(target);
         return NULL;
     }
     return take_more(options, more.looks, more.apart_ms, target);

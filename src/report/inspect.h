@@ -34,7 +34,8 @@ struct past_thread {
     unsigned waits;                            /* in which it waited for the GIL */
     unsigned holds;                            /* in which it held the GIL */
     uint64_t unmoved_since_ns, waits_since_ns; /* the time of the first of them */
-    uint64_t *marks;                           /* one for each Python frame, innermost first */
+    uint64_t ran;    /* how much, as of when it was last known to sleep in a lock; 0: not known */
+    uint64_t *marks; /* one for each Python frame, innermost first */
     size_t mark_count;
     size_t kept; /* frames at the outer end that are as they were in the look before */
     char *name;
@@ -54,6 +55,8 @@ struct inspect_past {
 struct rft_error *inspect_past_add(struct inspect_past *past, const struct rft_snapshot *snapshot);
 /* Takes in one more look, at `now_ns`, that has found everything as in the newest. */
 void inspect_past_add_same(struct inspect_past *past, uint64_t now_ns);
+/* The thread is where it was in the look before, but has run in between. */
+void inspect_past_moved(const struct inspect_past *past, struct past_thread *thread);
 /* The thread with this address; NULL for one that is not in the snapshot. */
 const struct past_thread *inspect_past_thread(const struct inspect_past *past, rft_address address);
 void inspect_past_deinit(struct inspect_past *past);
@@ -118,6 +121,9 @@ struct inspect_more {
     bool unmoved_is_enough;
 };
 struct inspect_more inspect_more_looks(const struct inspect_look *look);
+
+/* Whether it shows what would be a deadlock if it lasts: such a circle, or all wait for locks. */
+bool inspect_may_hang(const struct inspect_look *look);
 
 /* Whether the thread seems to wait for a lock of Python's. */
 bool inspect_waits_for_lock(const struct rft_thread *thread);

@@ -124,6 +124,14 @@ static struct lock_count count_locks(const struct rft_snapshot *snapshot,
     return count;
 }
 
+static bool all_wait(const struct rft_snapshot *snapshot)
+{
+    /* To look at a thousand threads once more takes long, and they hang or are idle. */
+    enum { MOST = 256 };
+    struct lock_count count = count_locks(snapshot, NULL);
+    return count.waiting > 1 && count.waiting <= MOST && count.others == 0;
+}
+
 struct inspect_more inspect_more_looks(const struct inspect_look *look)
 {
     const struct rft_snapshot *snapshot = look->snapshot;
@@ -140,10 +148,12 @@ struct inspect_more inspect_more_looks(const struct inspect_look *look)
     }
     if (inspect_has_circle(look))
         return circle;
-    /* To look at a thousand threads once more takes long, and they hang or are idle. */
-    enum { MOST = 256 };
-    struct lock_count count = count_locks(snapshot, NULL);
-    return count.waiting > 1 && count.waiting <= MOST && count.others == 0 ? locks : none;
+    return all_wait(snapshot) ? locks : none;
+}
+
+bool inspect_may_hang(const struct inspect_look *look)
+{
+    return inspect_has_circle(look) || all_wait(look->snapshot);
 }
 
 /* Those that wait without a time limit, as far as that is known. */
@@ -178,6 +188,14 @@ static bool hint_deadlock(struct inspect_hints *hints, const struct inspect_look
     if (count.waiting == 0 || count.others > 0 || hints->circles > 0)
         return true;
     struct rft_strbuf text = {0};
+    if (count.waiting > 1 && count.looks == 1 && look->past->looks > 1 && count.timed == 0) {
+        rft_strbuf_format(
+            &text,
+            "All %zu threads wait for locks in this look, but not all have been there "
+            "since the look before: they seem to wake each other.",
+            count.waiting);
+        return inspect_hints_add(hints, "lock", INK_PLAIN, NULL, &text);
+    }
     if (count.waiting == 1)
         rft_strbuf_format(&text, "The only thread waits for a %s",
                           count.shared > 0 ? "semaphore that processes share" : "lock");
@@ -238,6 +256,15 @@ static int by_gil(const void *left, const void *right)
     return (a->id > b->id) - (a->id < b->id);
 }
 
+/* A loop is often at the same place in two looks, and a busy machine lets nobody move: a call that
+ * keeps the GIL is there in more of them. */
+enum { STUCK_LOOKS = 4 };
+
+static bool is_stuck(const struct past_thread *holder)
+{
+    return holder->unmoved >= STUCK_LOOKS && holder->holds >= STUCK_LOOKS;
+}
+
 /* What the thread that has the GIL does with it. */
 static void describe_holder(struct rft_strbuf *text, const struct inspect_look *look,
                             const struct past_thread *holder, size_t waiters)
@@ -255,9 +282,10 @@ static void describe_holder(struct rft_strbuf *text, const struct inspect_look *
     }
     switch (thread->state) {
     case RFT_THREAD_RUNNING:
-        rft_strbuf_add(text, unmoved ? ", on a CPU: a long C call that does not release the GIL, "
-                                       "or a loop in one line."
-                                     : ", on a CPU.");
+        rft_strbuf_add(text, is_stuck(holder)
+                                 ? ", on a CPU: a long C call that does not release the GIL, "
+                                   "or a loop in one line."
+                                 : ", on a CPU.");
         break;
     case RFT_THREAD_BLOCKED:
     case RFT_THREAD_DISK:
@@ -318,7 +346,7 @@ static bool hint_one_gil(struct inspect_hints *hints, const struct inspect_look 
     }
     const struct past_thread *holder =
         holder_address != 0 ? inspect_past_thread(look->past, holder_address) : NULL;
-    bool stuck = holder != NULL && holder->unmoved > 1 && holder->holds > 1;
+    bool stuck = holder != NULL && is_stuck(holder);
     bool dead = holder != NULL && holder->now->state == RFT_THREAD_GONE;
     if (waiters == 0 && !stuck && !dead)
         return true;

@@ -82,6 +82,7 @@ static void compare(struct past_thread *thread, const struct past_thread *before
     if (before == NULL)
         return;
     thread->looks += before->looks;
+    thread->ran = before->ran;
     thread->kept = common_outer_frames(thread, before);
     if (thread->kept == thread->mark_count && thread->kept == before->mark_count) {
         thread->unmoved += before->unmoved;
@@ -93,6 +94,12 @@ static void compare(struct past_thread *thread, const struct past_thread *before
     }
     if (thread->holds > 0)
         thread->holds += before->holds;
+}
+
+void inspect_past_moved(const struct inspect_past *past, struct past_thread *thread)
+{
+    thread->unmoved = 1;
+    thread->unmoved_since_ns = past->now_ns;
 }
 
 void inspect_past_add_same(struct inspect_past *past, uint64_t now_ns)

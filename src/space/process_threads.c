@@ -45,8 +45,12 @@ static ssize_t read_file(int tasks, int id, const char *file, char *bytes, size_
 static void find_wait(int tasks, struct rft_os_thread *thread)
 {
     char text[256];
-    if (read_file(tasks, thread->id, "syscall", text, sizeof text) > 0 && text[0] >= '0' &&
-        text[0] <= '9') {
+    ssize_t size = read_file(tasks, thread->id, "syscall", text, sizeof text);
+    if (size > 0 && text[0] == 'r') { /* "running": it has been woken since */
+        thread->state = RFT_THREAD_RUNNING;
+        return;
+    }
+    if (size > 0 && text[0] >= '0' && text[0] <= '9') {
         char *rest;
         long number = strtol(text, &rest, 10);
         uint64_t arguments[RFT_CALL_ARGUMENTS];

@@ -153,6 +153,31 @@ def test_a_deadlock_of_with_blocks_is_said_with_who_has_what(each_python, look):
     assert "waits for 'one'" in " ".join(page.split())  # the main thread
 
 
+PING_PONG = """
+import queue, threading
+there, back = queue.Queue(), queue.Queue()
+def work(get, put):
+    while True:
+        put(get())
+there.put(1)
+for get, put in ((there.get, back.put), (back.get, there.put)):
+    threading.Thread(target=work, args=(get, put), daemon=True).start()
+print(flush=True)
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()
+"""
+
+
+def test_threads_that_wake_each_other_are_no_deadlock(python, look):
+    """They are at the same places in each look, and asked one after the other both may sleep."""
+    with subprocess.Popen([python, "-c", PING_PONG], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        seen = [hints(look, process) for _ in range(60)]
+        process.kill()
+    assert not [one["deadlock"] for one in seen if "deadlock" in one]
+
+
 def test_a_deadlock_names_the_programs_own_lines_not_the_librarys(each_python, look):
     names = ("Queue.join", "Queue.get") if each_python.version >= (3, 11) else ("join", "get")
     words = (f"<string>:9 <module> ({names[0]})", f"<string>:7 work ({names[1]})")

@@ -159,6 +159,57 @@ static void threads_that_all_wait_for_locks_are_a_likely_deadlock(void **state)
     inspect_past_deinit(&scene.past);
 }
 
+/* At the same places, but they have run in between. */
+static void threads_that_wake_each_other_are_no_deadlock(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene);
+    look_again(&scene);
+    look_again(&scene);
+    assert_hint(&scene, "deadlock", "unmoved for 2 looks (10 ms)");
+    inspect_past_moved(&scene.past, &scene.past.threads[1]);
+    assert_null(hint_of(&scene, "deadlock"));
+    assert_hint(&scene, "lock",
+                "All 3 threads wait for locks in this look, but not all have been "
+                "there since the look before");
+    look_again(&scene);
+    assert_hint(&scene, "deadlock", "unmoved for 2 looks (10 ms)");
+    struct rft_wait forth = {.kind = RFT_WAIT_RLOCK,
+                             .holder = 0x5100,
+                             .name = "",
+                             .function = "",
+                             .file = ""},
+                    back = forth;
+    back.holder = 0x5000;
+    scene.threads[2].waits_in = "epoll_wait";
+    scene.threads[0].waits_for = &forth;
+    scene.threads[1].waits_for = &back;
+    assert_hint(&scene, "deadlock", "Deadlock of 2 threads");
+    inspect_past_moved(&scene.past, &scene.past.threads[0]);
+    assert_hint(&scene, "lock", "2 threads wait for each other in a circle, in this look");
+    inspect_past_deinit(&scene.past);
+}
+
+/* A loop is at the same place in two looks, too. */
+static void a_holder_that_is_seen_at_one_place_twice_is_no_long_call(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene);
+    scene.threads[2].gil = RFT_GIL_HOLDS;
+    scene.threads[2].state = RFT_THREAD_RUNNING;
+    scene.interpreters[0].gil_locked = true;
+    scene.interpreters[0].gil_holder = scene.threads[2].address;
+    for (int looks = 1; looks < 4; looks++) {
+        look_again(&scene);
+        assert_null(hint_of(&scene, "gil"));
+    }
+    look_again(&scene);
+    assert_hint(&scene, "gil", "unmoved for 4 looks (30 ms), on a CPU: a long C call");
+    inspect_past_deinit(&scene.past);
+}
+
 static void one_thread_that_can_run_is_no_deadlock(void **state)
 {
     (void)state;
@@ -597,6 +648,8 @@ int main(void)
         cmocka_unit_test(threads_that_all_wait_for_locks_are_a_likely_deadlock),
         cmocka_unit_test(threads_that_have_what_the_other_wants_are_a_deadlock),
         cmocka_unit_test(a_lock_that_others_want_is_told_with_what_its_holder_does),
+        cmocka_unit_test(threads_that_wake_each_other_are_no_deadlock),
+        cmocka_unit_test(a_holder_that_is_seen_at_one_place_twice_is_no_long_call),
         cmocka_unit_test(one_thread_that_can_run_is_no_deadlock),
         cmocka_unit_test(a_wait_with_a_time_limit_is_no_deadlock),
         cmocka_unit_test(a_core_that_does_not_tell_where_threads_wait_is_judged_by_its_frames),
