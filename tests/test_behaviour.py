@@ -347,6 +347,36 @@ def test_fork_in_a_thread(python, trace, program):
 
 
 @pytest.mark.free_threaded
+def test_a_child_forked_in_a_thread_ends_with_that_thread(python, trace, program):
+    """Nobody calls exit() there: the last thread has ended, and the agent's is none of the program's."""
+    source = program(
+        """
+        import os, threading, time
+        def is_watched():
+            return any(open(f"/proc/self/task/{task}/comm").read() == "reftracer\\n"
+                       for task in os.listdir("/proc/self/task"))
+        def work():
+            child = os.fork()
+            if child == 0:
+                kept = [Thing() for _ in range(100)]  # child
+                limit = time.monotonic() + 120
+                while not is_watched() and time.monotonic() < limit:
+                    time.sleep(0.001)
+            else:
+                print(os.waitpid(child, 0)[1])
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """
+    )
+    traced = trace(python, "-W", "ignore", source.path)
+    assert (traced.status, traced.stdout) == (0, b"0\n"), traced.stderr
+    (child,) = traced.children
+    assert_balanced(child)
+    assert things(child, source.path, source.line("child"))[0] == 100
+
+
+@pytest.mark.free_threaded
 def test_a_forked_child_that_ends_normally(python, trace, program):
     source = program(
         """
