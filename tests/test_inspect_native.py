@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import run_command
 from inspect_programs import is_traced, main_interpreter, states, threads_by_name, wait_for, waiting
 from inspect_targets import inspected, no_kernel_cores
 
@@ -179,6 +180,21 @@ def test_stacks_of_a_running_thread_belong_together(command, each_python):
             for called, caller in zip(functions, functions[1:]):
                 assert caller in callers[called], functions
             assert not thread["problem"]
+
+
+def test_a_thread_that_gets_no_cpu_for_a_while_is_waited_for(command, python):
+    """It stops when it has one. Here the first question whether it has stopped takes 0.3 s, and is
+    answered with no."""
+    with waiting(python, "native.py", "spin") as (process, _):
+        done = run_command(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=wait4", "-e",
+                            "inject=wait4:retval=0:delay_enter=300000:when=1", command, "inspect",
+                            "--json", "--native", str(process.pid)])  # fmt: skip
+    if b"ptrace" in done.stderr and b"Operation not permitted" in done.stderr:
+        pytest.skip("strace may not trace here: " + done.stderr.decode())
+    assert done.returncode == 0, done.stderr.decode()
+    (thread,) = main_interpreter(json.loads(done.stdout))["threads"]
+    assert not thread["problem"]
+    assert thread["frames"][-1]["kind"] == "native"
 
 
 def test_a_thread_that_has_a_tracer_says_so(command, python):

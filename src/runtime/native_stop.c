@@ -11,10 +11,13 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* How long a thread may take to stop: one that runs or sleeps does within microseconds. */
-#define PATIENCE_NS UINT64_C(200000000)
-/* Until when asking again and again is better than sleeping. */
+/* How long a thread may take to stop. One that runs or sleeps does within microseconds, one that
+ * waits for a CPU as soon as it has got one; only one that sleeps uninterruptibly can't. */
+#define PATIENCE_NS UINT64_C(20000000000)
+#define PATIENCE_ASLEEP_NS UINT64_C(200000000)
+/* Until when asking again and again is better than sleeping, and sleeping for a moment only. */
 #define EAGER_NS UINT64_C(300000)
+#define SOON_NS UINT64_C(5000000)
 
 static uint64_t now(void)
 {
@@ -39,6 +42,20 @@ static int tracer_of(int thread)
     return tracer;
 }
 
+/* Whether it sleeps in the kernel and can't be woken: no signal and no tracer can stop it. */
+static bool sleeps_uninterruptibly(int thread)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", thread);
+    FILE *file = fopen(path, "re");
+    size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[size] = '\0';
+    const char *name_end = strrchr(text, ')'); /* the name may hold anything */
+    return name_end && !strncmp(name_end, ") D", 3);
+}
+
 bool rft_stop_begin(int thread, struct rft_stopped *stopped, char *why, size_t size)
 {
     *stopped = (struct rft_stopped){.thread = thread};
@@ -53,6 +70,7 @@ bool rft_stop_begin(int thread, struct rft_stopped *stopped, char *why, size_t s
         return false;
     }
     stopped->since = now();
+    uint64_t asleep = 0; /* since when it has been seen to sleep so; 0: it does not */
     ptrace(PTRACE_INTERRUPT, thread, NULL, NULL);
     for (;;) {
         int status;
@@ -68,13 +86,20 @@ bool rft_stop_begin(int thread, struct rft_stopped *stopped, char *why, size_t s
             snprintf(why, size, "it has ended");
             return false;
         }
-        uint64_t waited = now() - stopped->since;
-        if (waited > PATIENCE_NS) {
+        uint64_t time = now(), waited = time - stopped->since;
+        if (waited > EAGER_NS)
+            asleep = !sleeps_uninterruptibly(thread) ? 0 : asleep ? asleep : time;
+        if (asleep && time - asleep > PATIENCE_ASLEEP_NS) {
             snprintf(why, size, "it does not stop: it sleeps in the kernel, uninterruptibly");
             return false;
         }
+        if (waited > PATIENCE_NS) {
+            snprintf(why, size, "it does not stop: it has had no CPU for %u s",
+                     (unsigned)(PATIENCE_NS / 1000000000));
+            return false;
+        }
         if (waited > EAGER_NS)
-            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = waited > SOON_NS ? 1000000 : 50000}, NULL);
     }
 }
 
