@@ -27,6 +27,8 @@ export TSAN_OPTIONS = halt_on_error=1
 pytest = .venv/bin/python -m pytest
 fuzz_targets = $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 
+# The suites one after the other, also under -j (or MAKEFLAGS): each uses all processors.
+.NOTPARALLEL:
 .PHONY: build demo test test-setup test-unit test-sanitized test-threads test-fuzz test-python \
 	check-quick bench lint format install clean
 
