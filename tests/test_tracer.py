@@ -442,3 +442,34 @@ def _texts(value):
             yield from _texts(inner)
     elif isinstance(value, str):
         yield value
+
+
+def test_TR11_a_child_forked_in_a_thread_ends_with_that_thread(any_python, program):
+    """Nobody calls exit() there: the thread that looks after the slot must not stay alone."""
+    program(
+        any_python,
+        """
+        import warnings
+        warnings.simplefilter("ignore")  # the program itself has threads
+        seen = d.seen_new()
+        assert d.driver_add(seen) == 0
+        is_watched = lambda: any(
+            open(f"/proc/self/task/{task}/comm").read() == "reftracer-slot\\n"
+            for task in os.listdir("/proc/self/task"))
+        def work():
+            child = os.fork()
+            if child == 0:
+                limit = time.monotonic() + 120
+                while not is_watched() and time.monotonic() < limit:
+                    make(1)
+                    time.sleep(0.001)
+                if not is_watched():
+                    os._exit(1)
+            else:
+                assert os.waitpid(child, 0)[1] == 0
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert d.driver_remove(seen) == 0
+        """,
+    )

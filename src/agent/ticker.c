@@ -11,12 +11,12 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "tracer/share.h"
 
 /* Bytes of new names, stacks and sites that are not left to wait for the tick. */
 enum { DEFINITIONS_BULK = 8 << 20 };
@@ -69,19 +69,6 @@ static void wait_ms(uint32_t ms)
     }
 }
 
-/* A process ends with its last thread, if none calls exit(): so does a child that was forked in
- * a thread, when that thread's function returns there. This one must not keep it alive. The
- * first thread stays as a zombie, which has no executable any more. Without a descriptor, whose
- * number the program may count on. */
-static bool is_left_alone(void)
-{
-    enum { LINKS = 2, ZOMBIE_AND_THIS = 2 };
-    struct stat tasks;
-    char exe[1];
-    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == LINKS + ZOMBIE_AND_THIS &&
-           readlink("/proc/self/exe", exe, sizeof exe) < 0 && errno == ENOENT;
-}
-
 static void *run(void *unused)
 {
     (void)unused;
@@ -100,7 +87,7 @@ static void *run(void *unused)
         if (bulk || rft_record_due(now)) {
             rft_record_tick(now, !bulk);
         }
-        if (!active && is_left_alone()) {
+        if (!active && rft_share_left_alone()) {
             atomic_store(&ticker.running, false); /* nobody is there who would join */
             break;                                /* libc calls exit(0) */
         }

@@ -124,6 +124,13 @@ const char *rft_slot_lost_deaths(uint32_t version);
 
 uint64_t rft_share_now(void);
 
+/* Whether the calling thread, one of ours, is the last one: a process ends with its last thread,
+ * if none calls exit(), and so does a child that was forked in a thread, when that thread's
+ * function returns there. Ours must not keep it alive: it returns, and libc calls exit(0). The
+ * first thread stays as a zombie, which has no executable any more. Needs no descriptor, whose
+ * number the program may count on. */
+bool rft_share_left_alone(void);
+
 /* Several copies of this file may live in one process: the agent, libreftracer, another
  * release of either. Each exports this one symbol, so that they know each other's
  * functions in the slot. Returns -1 if `function` is none of this copy's, else how many

@@ -42,6 +42,10 @@ static void *run(void *unused)
         uint32_t bell = atomic_load(&watch.bell);
         /* After the bell: CPython stores the newcomer a moment later. */
         bool lost = rft_slot_look(&gap) == RFT_SLOT_LOST;
+        if (rft_share_left_alone()) {
+            watch.running = false; /* nobody is there who would join */
+            break;
+        }
         struct timespec pause = {0, lost ? RETRY_NS : LOOK_NS};
         syscall(SYS_futex, &watch.bell, FUTEX_WAIT_PRIVATE, bell, &pause, NULL, 0);
         if (atomic_load(&watch.bell) != bell && !atomic_load(&watch.stop)) {
