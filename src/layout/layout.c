@@ -169,6 +169,32 @@ static const char *check_fields(const struct rft_layout *layout)
     return NULL;
 }
 
+bool rft_layout_is_table(const void *memory, size_t size)
+{
+    const unsigned char *bytes = memory;
+    if (size < 48 || memcmp(bytes, "xdebugpy", 8) != 0) {
+        return false;
+    }
+    uint64_t version = word_at(bytes, 8), free_threaded = word_at(bytes, 16);
+    uint64_t level = version >> 4 & 15; /* alpha, beta, candidate, final */
+    bool released = level == 10 || level == 11 || level == 12 || level == 15;
+    /* _runtime_state comes first: its size, and where two of its fields lie. */
+    uint64_t runtime = word_at(bytes, 24);
+    return version >> 24 == 3 && (version >> 16 & 255) >= versions[0].minor && released &&
+           free_threaded <= 1 && runtime < (1u << 24) && word_at(bytes, 32) < runtime &&
+           word_at(bytes, 40) < runtime;
+}
+
+bool rft_layout_knows(uint32_t version)
+{
+    for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+        if (version >> 16 == (3u << 8 | versions[v].minor)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *rft_layout_parse(const void *memory, size_t size, struct rft_layout *out)
 {
     const unsigned char *bytes = memory;

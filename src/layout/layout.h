@@ -98,6 +98,13 @@ struct rft_layout {
  * must lie inside of its structure and be aligned. */
 const char *rft_layout_parse(const void *bytes, size_t size, struct rft_layout *out);
 
+/* Whether these bytes are a table of offsets by its first words, of a known version or of one that
+ * is to come: the cookie alone stands wherever a program looks for it. */
+bool rft_layout_is_table(const void *bytes, size_t size);
+
+/* Whether rft_layout_parse() knows the tables of this version (PY_VERSION_HEX). */
+bool rft_layout_knows(uint32_t version);
+
 /* The layout of a version whose runtime has no table, 3.8 to 3.12.
  * minor: 8 to 12.
  * trace_refs: built --with-trace-refs, where each object begins with two more

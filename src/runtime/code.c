@@ -52,7 +52,6 @@ void rft_codes_begin(struct rft_runtime *runtime)
         free(codes->retired.items[i]);
     }
     codes->retired.count = 0;
-    codes->look++;
     if (codes->bytes > RFT_CODES_BYTES_MAX || codes->all.count >= RFT_CODES_MAX) {
         for (size_t i = 0; i < codes->all.count; i++) {
             free_code(codes->all.items[i]);
@@ -61,6 +60,11 @@ void rft_codes_begin(struct rft_runtime *runtime)
         codes->bytes = 0;
         rft_index_deinit(&codes->index);
     }
+}
+
+void rft_codes_look(struct rft_runtime *runtime)
+{
+    runtime->codes->look++;
 }
 
 static uint64_t hash_of(rft_address address)
@@ -118,14 +122,17 @@ static bool is_code_type(struct rft_runtime *runtime, rft_address type)
 }
 
 /* The two heads say the same code object. Between type and version lie fields that may
- * change while it lives (co_consts in free-threaded builds, co_warmup in 3.11). */
+ * change while it lives (co_consts in free-threaded builds, co_warmup in 3.11). The first line is
+ * compared for interpreters that count their versions alike, one after the other in one place. */
 static bool same_head(const struct rft_runtime *runtime, const unsigned char *one,
                       const unsigned char *other)
 {
     const struct rft_codes *codes = runtime->codes;
     if (rft_has(runtime, RFT_CODE_VERSION) && codes->head_end - codes->head > 8) {
         uint32_t version = rft_at(runtime, RFT_CODE_VERSION) - codes->head;
-        return !memcmp(one, other, 8) && rft_int(one, version) == rft_int(other, version);
+        uint32_t line = rft_at(runtime, RFT_CODE_FIRSTLINE) - codes->head;
+        return !memcmp(one, other, 8) && rft_int(one, version) == rft_int(other, version) &&
+               (line > version || rft_int(one, line) == rft_int(other, line));
     }
     return !memcmp(one, other, codes->head_end - codes->head);
 }
@@ -237,43 +244,52 @@ static struct rft_code *add(struct rft_codes *codes, rft_address address)
     return codes->all.items[codes->all.count++] = code;
 }
 
+/* That it is what it is holds as long as its interpreter destroys no code object. */
+static const struct rft_code *checked(struct rft_codes *codes, struct rft_code *code,
+                                      const struct rft_code_epoch *epoch)
+{
+    code->look = codes->look;
+    if (epoch->generation) {
+        code->keeper = epoch->interpreter;
+        code->generation = epoch->generation;
+    }
+    return code;
+}
+
 const struct rft_code *rft_code_get(struct rft_runtime *runtime, rft_address address,
-                                    const struct rft_code_epoch *epoch, bool *read)
+                                    const struct rft_code_epoch *epoch, enum rft_code_read *read)
 {
     struct rft_codes *codes = runtime->codes;
     struct rft_code *code = find(codes, address);
+    *read = RFT_CODE_KNOWN;
     if (code && code->block) {
         if (code->look == codes->look) {
-            return code;
+            return checked(codes, code, epoch);
         }
         if (epoch->generation && code->keeper == epoch->interpreter &&
             code->generation == epoch->generation) {
             return code;
         }
         unsigned char head[RFT_CODE_HEAD_MAX];
-        *read = true;
+        *read = RFT_CODE_CHECKED;
         if (rft_space_try(runtime->space, address + codes->head, head,
                           codes->head_end - codes->head) &&
             same_head(runtime, code->head, head)) {
-            code->look = codes->look;
-            code->keeper = epoch->interpreter;
-            code->generation = epoch->generation;
-            return code;
+            return checked(codes, code, epoch);
         }
         retire(codes, code);
     }
-    *read = true;
+    *read = RFT_CODE_FRESH;
     if (!code && !(code = add(codes, address))) {
         return NULL;
     }
+    code->keeper = 0;
+    code->generation = 0;
     if (!fill(runtime, code) || !is_still_there(runtime, code)) {
         retire(codes, code);
         return NULL;
     }
-    code->look = codes->look;
-    code->keeper = epoch->interpreter;
-    code->generation = epoch->generation;
-    return code;
+    return checked(codes, code, epoch);
 }
 
 /* So many at once that all their pages are remembered. */
@@ -326,8 +342,12 @@ static void fetch_some(struct rft_runtime *runtime, const rft_address *addresses
     for (size_t i = 0; i < count; i++) {
         struct rft_code *code = find(codes, addresses[i]);
         code = code ? code : add(codes, addresses[i]);
-        if (code && !code->block && !fill(runtime, code)) {
-            retire(codes, code);
+        if (code && !code->block) {
+            code->keeper = 0;
+            code->generation = 0;
+            if (!fill(runtime, code)) {
+                retire(codes, code);
+            }
         }
     }
     rft_space_remember_pages(runtime->space, false);

@@ -71,6 +71,9 @@ void rft_codes_fetch(struct rft_runtime *runtime, const rft_address *addresses, 
 /* Begin a snapshot: free what only the last one needed. */
 void rft_codes_begin(struct rft_runtime *runtime);
 
+/* Begin one of the looks of a snapshot: what was checked in those before may have gone since. */
+void rft_codes_look(struct rft_runtime *runtime);
+
 /* What identifies the interpreter's set of code objects at the moment; generation 0: not
  * counted in this version. */
 struct rft_code_epoch {
@@ -79,10 +82,16 @@ struct rft_code_epoch {
     uint64_t tlbc_generation;
 };
 
-/* The code object at an address; NULL if there is none, or no memory. *read: something was
- * read of it just now, outside of the batch. */
+/* What was read of a code object outside of the batch. */
+enum rft_code_read {
+    RFT_CODE_KNOWN,   /* nothing */
+    RFT_CODE_CHECKED, /* its head, which is still what it was: so it was that in between too */
+    RFT_CODE_FRESH,   /* all: what it was when the batch was read is not known */
+};
+
+/* The code object at an address; NULL if there is none, or no memory. */
 const struct rft_code *rft_code_get(struct rft_runtime *runtime, rft_address address,
-                                    const struct rft_code_epoch *epoch, bool *read);
+                                    const struct rft_code_epoch *epoch, enum rft_code_read *read);
 
 /* A head that was read again in the batch: same as before, or not any more. */
 void rft_code_checked(struct rft_runtime *runtime, rft_address address, const unsigned char *head);

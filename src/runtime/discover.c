@@ -98,6 +98,23 @@ static void check_derived(struct rft_runtime *runtime, rft_address main)
 
 /* --- candidates -------------------------------------------------------------------------- */
 
+/* Whether a candidate that was refused is a CPython that the user has to be told of. Elsewhere than
+ * in the data of objects, where CPython's own is, the cookie stands in a program that looks for it
+ * too, with anything behind it or with a copy of a table that it has read: neither is a CPython. */
+static bool worth_telling(const struct search *search, const unsigned char *bytes, size_t size,
+                          const struct rft_candidate *candidate)
+{
+    if (strncmp(candidate->how, "cookie", strlen("cookie")) != 0) {
+        return true;
+    }
+    if (!rft_layout_is_table(bytes, size)) {
+        return false;
+    }
+    return strcmp(candidate->how, "cookie in data") == 0 ||
+           rft_space_kind(search->runtime->space) == RFT_SPACE_CORE ||
+           !rft_layout_knows(search->runtime->layout.version);
+}
+
 static bool accept_with_table(struct search *search, const unsigned char *bytes, size_t size,
                               const struct rft_candidate *candidate)
 {
@@ -108,12 +125,12 @@ static bool accept_with_table(struct search *search, const unsigned char *bytes,
     if (!refusal) {
         refusal = check_layout(runtime);
     }
-    if (!refusal && !rft_runtime_plausible(runtime, &search->main)) {
+    /* Zeros behind a table are a CPython that has not begun, in an object's data alone. */
+    if (!refusal && (!rft_runtime_plausible(runtime, &search->main) ||
+                     (!search->main && strcmp(candidate->how, "cookie in memory") == 0))) {
         refusal = "its list of interpreters makes no sense";
     }
-    /* In memory the cookie may stand anywhere, as in a program that looks for it. */
-    bool named = strncmp(candidate->how, "cookie", strlen("cookie")) != 0;
-    if (refusal && !*search->refusal && (named || version >> 24 == 3)) {
+    if (refusal && !*search->refusal && worth_telling(search, bytes, size, candidate)) {
         snprintf(search->refusal, sizeof search->refusal, "CPython %u.%u.%u (%s 0x%llx%s%.80s): %s",
                  version >> 24, version >> 16 & 0xff, version >> 8 & 0xff, candidate->how,
                  (unsigned long long)candidate->address, *candidate->path ? " in " : "",

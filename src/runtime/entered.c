@@ -243,7 +243,7 @@ static bool instruction(struct rft_runtime *runtime, rft_address code, const uns
 static int line_of(struct rft_runtime *runtime, rft_address address, uint32_t instruction)
 {
     struct rft_code_epoch epoch = {0};
-    bool read = false;
+    enum rft_code_read read;
     const struct rft_code *code = rft_code_get(runtime, address, &epoch, &read);
     return code ? rft_code_place(runtime, code, (int64_t)instruction * 2)->line : 0;
 }

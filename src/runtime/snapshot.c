@@ -99,6 +99,7 @@ static bool look_once(struct rft_runtime *runtime, bool only_unsettled, bool *no
 {
     struct rft_look *look = runtime->look;
     ask_who_sleeps(runtime);
+    rft_codes_look(runtime);
     if (!rft_look_read(runtime, only_unsettled)) {
         *no_memory = true;
         return false;

@@ -144,8 +144,9 @@ enum shown { SHOWN, HIDDEN, BROKEN };
 /* Fills everything of a frame but its locals. */
 static enum shown describe(struct rft_runtime *runtime, rft_address address,
                            const unsigned char *bytes, const struct rft_code_epoch *epoch,
-                           struct rft_frame *frame, bool *read)
+                           struct rft_frame *frame, enum rft_code_read *read)
 {
+    *read = RFT_CODE_KNOWN;
     unsigned owner = owner_of(runtime, bytes);
     if (rft_frame_is_shim(runtime, bytes)) {
         return owner <= OWNER_LAST ? HIDDEN : BROKEN;
@@ -195,7 +196,7 @@ bool rft_frame_describe(struct rft_runtime *runtime, rft_address address,
                         const unsigned char *bytes, struct rft_frame *frame)
 {
     struct rft_code_epoch epoch = {0};
-    bool read = false;
+    enum rft_code_read read;
     return describe(runtime, address, bytes, &epoch, frame, &read) == SHOWN;
 }
 
@@ -388,7 +389,7 @@ static bool ends_early(struct rft_runtime *runtime, const struct rft_frame *oute
     if (runtime->minor == 11) {
         return owner == OWNED_BY_GENERATOR;
     }
-    bool read = false;
+    enum rft_code_read read;
     const struct rft_code *code = rft_code_get(runtime, outermost->code, epoch, &read);
     return code && code->flags & (GENERATOR | COROUTINE | ASYNC_GENERATOR);
 }
@@ -443,9 +444,9 @@ bool rft_stack_decode(struct rft_runtime *runtime, struct rft_look_thread *threa
             settled = false;
         }
         struct rft_frame frame;
-        bool read = false;
+        enum rft_code_read read;
         enum shown shown = describe(runtime, address, view.first, &epoch, &frame, &read);
-        fresh |= read;
+        fresh |= read == RFT_CODE_FRESH;
         if (shown == SHOWN) {
             if (!rft_vec_push(&look->frames, frame)) {
                 thread->problem = "out of memory";
@@ -473,7 +474,7 @@ bool rft_stack_decode(struct rft_runtime *runtime, struct rft_look_thread *threa
                                         rft_word(view.first, rft_at(runtime, RFT_FRAME_INSTR)));
                 }
             }
-            if (codes_in_batch && read) {
+            if (codes_in_batch && read != RFT_CODE_KNOWN) {
                 rft_look_remember_code(runtime, frame.code);
             }
         } else {
