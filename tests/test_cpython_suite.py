@@ -97,6 +97,13 @@ MODULES = {
     "test_zlib": ALL,
 }
 
+# Tests that fail now and then untraced too, so they tell nothing of us.
+RACES_OF_THEIR_OWN = {
+    # A signal that comes when the child has set the event but does not sleep yet is seen only
+    # after the 100 seconds of its sleep, and the test waits for 30: 5 of 23 runs of 3.15.2.
+    "test_multiprocessing_fork.test_processes": ("test_interrupt",),
+}
+
 SELECTED = [name for name, classes in MODULES.items() if FULL or classes is not None]
 
 
@@ -113,6 +120,8 @@ def test_cpythons_own_tests_are_not_disturbed(python, trace, read_report, tmp_pa
     if not FULL:
         for name in MODULES.get(module, ALL):
             arguments += ["-m", name]
+    for name in RACES_OF_THEIR_OWN.get(module, ()):
+        arguments += ["-i", name]
     traced = trace(python, *arguments, cwd=tmp_path, timeout=1000)
     if traced.status != 0 or FULL:
         untraced = subprocess.run(
