@@ -19,7 +19,7 @@ struct rft_code {
     rft_address address;
     uint64_t look;       /* the last look in which it was checked */
     uint64_t generation; /* of the interpreter, when it was checked */
-    uint64_t keeper;     /* the interpreter whose generation that is */
+    uint64_t keeper;     /* the interpreter whose generation that is: its id + 1 */
     const char *name;    /* qualified, if this version has that */
     const char *file;
     const unsigned char *table; /* co_linetable, co_lnotab */
@@ -77,7 +77,7 @@ void rft_codes_look(struct rft_runtime *runtime);
 /* What identifies the interpreter's set of code objects at the moment; generation 0: not
  * counted in this version. */
 struct rft_code_epoch {
-    rft_address interpreter;
+    uint64_t interpreter; /* its id + 1: its address may be that of one before it */
     uint64_t generation;
     uint64_t tlbc_generation;
 };

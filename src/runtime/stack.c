@@ -348,7 +348,7 @@ static struct rft_code_epoch epoch_of(const struct rft_runtime *runtime,
     /* 0 is a generation too, in which nothing was destroyed yet. */
     bool counted = interp->read && rft_has(runtime, RFT_INTERP_CODE_GENERATION);
     return (struct rft_code_epoch){
-        .interpreter = interp->address,
+        .interpreter = rft_fact(look, interp, RFT_FACT_ID) + 1,
         .generation = counted ? rft_fact(look, interp, RFT_FACT_CODE_GENERATION) + 1 : 0,
         .tlbc_generation = rft_fact(look, interp, RFT_FACT_TLBC_GENERATION),
     };

@@ -201,6 +201,14 @@ static void replaced(unsigned minor)
     assert_string_equal(thread->frames[0].function, "another");
     assert_int_equal(thread->frames[0].line, 71);
     assert_string_equal(thread->frames[1].function, "outer");
+    /* An interpreter in the place of this one has destroyed as many code objects. */
+    fake_field(&fake, FAKE_INTERP, RFT_INTERP_ID, 5);
+    fake_code(&fake, 1, "third", 80);
+    fake_put(&fake, FAKE_CODES + 0x100 + fake.layout.at[RFT_CODE_VERSION], 8, 4);
+    assert_null(rft_snapshot_take(runtime, RFT_SNAPSHOT_NO_OS, &snapshot));
+    assert_true(snapshot->consistent);
+    assert_int_equal(snapshot->interpreters[0].id, 5);
+    assert_string_equal(snapshot->interpreters[0].threads[0].frames[0].function, "third");
     close_all();
 }
 
