@@ -200,15 +200,15 @@ static void add_verdict(struct rft_growth *to, const struct rft_growth *from)
         *to = *from;
         return;
     }
-    double births = (to->stays > 0 ? (double)to->grown / to->stays : 0) +
-                    (from->stays > 0 ? (double)from->grown / from->stays : 0);
+    double born = to->born + from->born;
     if (from->since_ms < to->since_ms)
         to->since_ms = from->since_ms;
     to->grown += from->grown;
     to->grown_bytes += from->grown_bytes;
     to->objects_per_s += from->objects_per_s;
     to->bytes_per_s += from->bytes_per_s;
-    to->stays = births > 0 ? (double)to->grown / births : 1;
+    to->stays = born > 0 ? (to->born * to->stays + from->born * from->stays) / born : 1;
+    to->born = born;
 }
 
 /* How the growth went, for comparison with others'. */

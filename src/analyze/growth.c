@@ -114,6 +114,7 @@ struct span {
     double rate;              /* objects per window */
     double rise[RFT_WINDOWS]; /* bursts cut off */
     double grown;
+    double stayed;   /* with all of the bursts */
     unsigned rising; /* windows that rise */
     double largest;
 };
@@ -160,6 +161,7 @@ static struct span find_span(const double *rise, unsigned windows, unsigned end)
     if (span.onset >= end)
         return span;
     span.grown = sum(span.rise, span.onset, end);
+    span.stayed = sum(rise, span.onset, end);
     span.rate = span.grown / (end - span.onset);
     for (unsigned w = span.onset; w < end; w++) {
         span.rising += span.rise[w] > RISING_SHARE * span.rate;
@@ -361,8 +363,10 @@ static enum rft_growth_kind classify(const struct rft_profile *profile, double o
         return RFT_GROWTH_CYCLIC;
     if (!rft_growth_possible(profile->end_live, object_bytes))
         return RFT_GROWTH_NONE;
-    unsigned early = rft_whole(STARTUP_SHARE * profile->windows);
-    if (sum(profile->rise, 0, early) >= MOST * stays)
+    double startup = STARTUP_SHARE * profile->windows;
+    unsigned whole = (unsigned)startup;
+    double early = sum(profile->rise, 0, whole) + (startup - whole) * profile->rise[whole];
+    if (early >= MOST * stays)
         return RFT_GROWTH_STARTUP;
     for (unsigned w = 0; w + 1 < profile->used; w++) {
         if (profile->rise[w] + profile->rise[w + 1] >= MOST * stays)
@@ -408,13 +412,13 @@ struct rft_growth rft_growth_judge(const struct rft_profile *profile, double obj
         return growth;
     }
     seconds = (span.end - span.onset) * profile->window_ms / 1000;
-    double births = sum(profile->births, span.onset, span.end);
     growth.kind = is_slowing(profile, &span) ? RFT_GROWTH_SLOWING : RFT_GROWTH_GROWING;
     growth.since_ms = (uint64_t)(span.onset * profile->window_ms);
     growth.grown = (uint64_t)(span.grown + 0.5);
     growth.grown_bytes = (uint64_t)(span.grown * object_bytes);
     growth.objects_per_s = span.grown / seconds;
     growth.bytes_per_s = growth.objects_per_s * object_bytes;
-    growth.stays = births > 0 ? rft_lesser(span.grown / births, 1) : 1;
+    growth.born = sum(profile->births, span.onset, span.end);
+    growth.stays = growth.born > 0 ? rft_lesser(span.stayed / growth.born, 1) : 1;
     return growth;
 }

@@ -157,7 +157,8 @@ struct rft_growth {
     uint64_t grown;       /* objects it grew by since then */
     uint64_t grown_bytes; /* theirs, from the site's mean living size */
     double objects_per_s, bytes_per_s; /* since then */
-    double stays;                      /* share of the births since then that never died, 0..1 */
+    double born;                       /* births since then */
+    double stays;                      /* share of these that never died, 0..1 */
 };
 
 /* Survivors of the last census that were born in one interval, process' time. */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 enum {
-    PAUSE_MS = 1000, /* shorter ones are what a busy machine does to everybody */
-    PAUSE_TICKS = 4, /* the ticks of a large trace come further apart: twice as far each time */
+    PAUSE_MS = 300,  /* shorter ones do not change what curves look like, unless they are many */
+    PAUSE_TICKS = 3, /* the ticks of a large trace come further apart: twice as far each time */
     LOOK_MS = 100,   /* looks that are shorter than a tick do not change what curves look like */
 };
 /* A tick that was dear delays the next one, too, but the program works on: with more than

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-REQUESTS = 1000
+REQUESTS = 1500
 
 
 class Session:
