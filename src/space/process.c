@@ -290,6 +290,28 @@ struct rft_error *rft_space_create_self(struct rft_space **space)
     return error;
 }
 
+/* Whether it may be read is told by reading: the first maps have bytes. Unless it executes a
+ * program just then, and has other ones by now: *changed. */
+static struct rft_error *try_to_read(struct rft_process_space *process, bool *readable,
+                                     bool *changed)
+{
+    struct rft_space *space = &process->space;
+    struct rft_error *error = rft_space_list_maps(space);
+    char byte;
+    for (size_t i = 0; !error && !*readable && i < space->maps.count && i < 16; i++) {
+        const struct rft_map *map = &space->maps.items[i];
+        *readable = map->readable && rft_space_try(space, map->start, &byte, 1);
+    }
+    *changed = !*readable && !process->ended && (!error || error->os_errno == ESRCH);
+    if (!*changed)
+        return error;
+    rft_address before = error ? 0 : space->maps.items[0].start;
+    struct rft_error *again = rft_space_list_maps(space);
+    *changed = before != (again ? 0 : space->maps.items[0].start);
+    rft_error_destroy(again);
+    return error;
+}
+
 struct rft_error *rft_space_create_process(int pid, struct rft_space **space)
 {
     if (!space)
@@ -308,13 +330,11 @@ struct rft_error *rft_space_create_process(int pid, struct rft_space **space)
                             "take note (a zombie)",
                             pid);
     }
-    error = rft_space_list_maps(&process->space);
-    /* Whether it may be read is told by reading: the first maps have bytes. */
-    char byte;
-    bool readable = false;
-    for (size_t i = 0; !error && !readable && i < process->space.maps.count && i < 16; i++) {
-        const struct rft_map *map = &process->space.maps.items[i];
-        readable = map->readable && rft_space_try(&process->space, map->start, &byte, 1);
+    enum { ATTEMPTS = 10 };
+    bool readable = false, changed = true;
+    for (int i = 0; i < ATTEMPTS && !readable && changed; i++) {
+        rft_error_destroy(error);
+        error = try_to_read(process, &readable, &changed);
     }
     bool refused = error ? error->os_errno == EACCES || error->os_errno == EPERM : !readable;
     if (refused || (error && error->os_errno == ESRCH)) {

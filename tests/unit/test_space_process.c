@@ -319,6 +319,35 @@ static void a_process_that_is_just_ending_is_no_thread_of_the_kernel(void **stat
     end(parent);
 }
 
+/* Executes itself so often, one time after the other. */
+static _Noreturn void execute_again(long times)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%ld", times - 1);
+    if (times > 0)
+        execl("/proc/self/exe", "again", number, (char *)NULL);
+    wait_for_ever(NULL);
+}
+
+static void a_process_that_executes_a_program_is_not_refused(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execute_again(100000);
+    }
+    for (int i = 0; i < 1000; i++) {
+        struct rft_space *space;
+        struct rft_error *error = rft_space_create_process(child, &space);
+        if (error)
+            print_message("%s\n", error->message);
+        assert_null(error);
+        rft_space_destroy(space);
+    }
+    end(child);
+}
+
 static void pages_that_are_remembered_are_read_once(void **state)
 {
     (void)state;
@@ -369,8 +398,10 @@ static void a_length_that_the_kernel_refuses_costs_no_neighbour(void **state)
     rft_space_destroy(space);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        execute_again(strtol(argv[1], NULL, 10));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_outlives_its_first_thread),
         cmocka_unit_test(a_process_whose_first_thread_ends_while_it_is_read),
@@ -379,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_refusal_names_its_cause),
         cmocka_unit_test(ids_of_another_pid_namespace_are_translated),
         cmocka_unit_test(a_process_that_is_just_ending_is_no_thread_of_the_kernel),
+        cmocka_unit_test(a_process_that_executes_a_program_is_not_refused),
         cmocka_unit_test(pages_that_are_remembered_are_read_once),
         cmocka_unit_test(a_length_that_the_kernel_refuses_costs_no_neighbour),
     };
