@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-from inspect_targets import PROGRAMS
+from inspect_targets import PROGRAMS, in_read
 
 
 @contextlib.contextmanager
-def waiting(python, program, *arguments, environment=(), **options):
+def waiting(python, program, *arguments, environment=(), reads=True, **options):
     """Starts a program that writes one line of JSON when it is ready and ends with its input;
-    gives its process and what it has said."""
+    gives its process and what it has said.
+
+    reads: a thread of it reads its input from then on. It may lose its CPU between the one and
+    the other, and would be seen at the one place now and at the other later."""
     process = subprocess.Popen(
         [str(python), str(PROGRAMS / program), *arguments],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -23,6 +26,8 @@ def waiting(python, program, *arguments, environment=(), **options):
         line = process.stdout.readline()
         if not line:
             pytest.fail(f"{python} {program}: {process.stderr.read().decode(errors='replace')}")
+        if reads:
+            wait_for(lambda: in_read(process.pid), "the thread that reads the input")
         yield process, json.loads(line)
     finally:
         process.kill()

@@ -133,7 +133,7 @@ def test_a_process_that_was_stopped_stays_stopped(command, each_python):
 
 
 def test_a_killed_inspect_leaves_the_process_running(command, python):
-    with waiting(python, "native.py", "spin") as (process, _):
+    with waiting(python, "native.py", "spin", reads=False) as (process, _):
         for delay in range(30):
             inspecting = subprocess.Popen([command, "inspect", "--native", "--watch=0.01", str(process.pid)],
                                           stdout=subprocess.DEVNULL)
@@ -172,7 +172,7 @@ def test_no_signal_is_lost(command, python):
 def test_stacks_of_a_running_thread_belong_together(command, each_python):
     """Functions of the target call each other in one way only."""
     callers = {"leaf": {"caller"}, "caller": {"spin"}, "spin": {"<module>"}, "<module>": set()}
-    with waiting(each_python, "native.py", "spin") as (process, _):
+    with waiting(each_python, "native.py", "spin", reads=False) as (process, _):
         for _ in range(20):
             (thread,) = main_interpreter(inspected(command, process.pid, "--native"))["threads"]
             functions = [frame["function"] for frame in thread["frames"] if frame["kind"] == "python"]
@@ -185,7 +185,7 @@ def test_stacks_of_a_running_thread_belong_together(command, each_python):
 def test_a_thread_that_gets_no_cpu_for_a_while_is_waited_for(command, python):
     """It stops when it has one. Here the first question whether it has stopped takes 0.3 s, and is
     answered with no."""
-    with waiting(python, "native.py", "spin") as (process, _):
+    with waiting(python, "native.py", "spin", reads=False) as (process, _):
         done = run_command(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=wait4", "-e",
                             "inject=wait4:retval=0:delay_enter=300000:when=1", command, "inspect",
                             "--json", "--native", str(process.pid)])  # fmt: skip
