@@ -290,6 +290,11 @@ int rft_share_dispatch(void *op, int event, void *data)
     return 0;
 }
 
+int rft_share_dispatch_too(void *op, int event, void *data)
+{
+    return rft_share_dispatch(op, event, data);
+}
+
 /* --- changes ------------------------------------------------------------------------- */
 
 void rft_share_pause(void)

@@ -62,8 +62,10 @@ uint32_t rft_share_count(void);
 void rft_share_pause(void);
 void rft_share_resume(void);
 
-/* The function for the slot. */
+/* The function for the slot; and the same once more, which tells that nobody has been there since
+ * it was put there (rft_slot_removed). */
 int rft_share_dispatch(void *op, int event, void *data);
+int rft_share_dispatch_too(void *op, int event, void *data);
 
 /* --- share_slot.c ----------------------------------------------------------------- */
 

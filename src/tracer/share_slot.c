@@ -20,6 +20,7 @@ static struct {
     _Atomic uint64_t last_good;    /* when the slot was last seen to be ours */
     _Atomic uint64_t removed;      /* when CPython 3.15 said that it is not; 0: it did not */
     void *_Atomic mark;            /* in the slot from then until it is stored, or NULL */
+    _Atomic(rft_callback) marked;  /* the same */
     _Atomic uint64_t removals;     /* so that each has a mark of its own */
     _Atomic uint64_t gaps, gap_ns; /* that are over */
     _Atomic bool open;             /* the slot was not ours at the last look */
@@ -75,9 +76,14 @@ struct rft_slot *rft_slot_find(void *runtime, size_t size, rft_callback function
 
 /* --- whose function is it? -------------------------------------------------------- */
 
+static bool is_dispatch(rft_callback function)
+{
+    return function == rft_share_dispatch || function == rft_share_dispatch_too;
+}
+
 static bool is_ours(rft_callback function)
 {
-    return function != NULL && (function == rft_share_dispatch ||
+    return function != NULL && (is_dispatch(function) ||
                                 function == atomic_load_explicit(&at.direct, memory_order_relaxed));
 }
 
@@ -87,7 +93,7 @@ static int answer(rft_callback function, rft_callback *behind)
         return -1;
     }
     /* A direct function passes nothing on. */
-    *behind = function == rft_share_dispatch ? atomic_load(&rft_share.foreign) : NULL;
+    *behind = is_dispatch(function) ? atomic_load(&rft_share.foreign) : NULL;
     return atomic_load(&at.slot) != NULL ? (int)rft_share_count() : 0;
 }
 
@@ -239,8 +245,10 @@ static enum rft_slot_state look(struct rft_slot *slot, bool last, struct rft_gap
      * `removed`. */
     uint64_t removed = atomic_load(&at.removed), now = rft_share_now();
     const void *mark = atomic_load(&at.mark);
+    rft_callback marked = atomic_load(&at.marked);
     bool coming = mark != NULL && atomic_load(&slot->data) == mark;
     rft_callback found = atomic_load_explicit(&slot->function, memory_order_acquire);
+    coming = coming || (marked != NULL && found == marked);
     put_back(found);
     if (is_ours(found) || (found != NULL && passes_to_us(found))) {
         bool was_open = atomic_load(&at.open);
@@ -352,17 +360,25 @@ struct rft_gaps rft_slot_gaps(void)
 
 /* The newcomer is stored when we return, and the thread may be stopped before that for any
  * time. Our data is not used, and whoever puts our function back puts the data back that he
- * found: so as long as the slot has a new mark for data, nobody has been there. */
+ * found: so as long as the slot has a new mark for data, nobody has been there. The data of a tool
+ * behind us is its own; then the mark is a function that does the same as the one that was found.
+ */
 void rft_slot_removed(void)
 {
     struct rft_slot *slot = atomic_load(&at.slot);
+    rft_callback function = slot != NULL ? atomic_load(&slot->function) : NULL, marked = NULL;
     void *mark = NULL;
-    if (slot != NULL && is_ours(atomic_load(&slot->function)) &&
-        atomic_load(&rft_share.foreign) == NULL) {
+    if (is_ours(function) && atomic_load(&rft_share.foreign) == NULL) {
         mark = (void *)(uintptr_t)(2 * atomic_fetch_add(&at.removals, 1) + 1);
         atomic_store(&slot->data, mark);
+    } else if (is_dispatch(function)) {
+        marked = function == rft_share_dispatch ? rft_share_dispatch_too : rft_share_dispatch;
+        if (!atomic_compare_exchange_strong(&slot->function, &function, marked)) {
+            marked = NULL;
+        }
     }
     atomic_store(&at.mark, mark);
+    atomic_store(&at.marked, marked);
     atomic_store(&at.removed, rft_share_now());
     if (rft_share_hooks.removed != NULL) {
         rft_share_hooks.removed();

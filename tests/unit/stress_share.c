@@ -279,15 +279,25 @@ static void TR9_a_tool_that_is_about_to_come_has_not_come(void **state)
     assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
     assert_int_equal(rft_slot_gaps().count, before + 1);
     tell();
-    store(NULL, NULL); /* the other tool leaves, and us with it */
+    nanosleep(&settled, NULL); /* the same with a tool behind us */
+    assert_int_equal(rft_slot_look(&gap), RFT_SLOT_OURS);
+    assert_int_equal(rft_slot_gaps().count, before + 1);
+    event(&foreign_data);
+    assert_int_equal(atomic_load(&foreign_calls), 2); /* it still has its place behind us */
+    store(NULL, NULL);                                /* the other tool leaves, and us with it */
     assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
     assert_true(gap.emptied);
     assert_int_equal(rft_slot_gaps().count, before + 2);
 
-    /* One that comes and puts back what it found. */
-    rft_callback function = atomic_load(&slot.function);
-    void *data = atomic_load(&slot.data);
-    for (int visit = 1; visit <= 2; visit++) {
+    /* One that comes and puts back what it found, at last with another one behind us. */
+    for (int visit = 1; visit <= 5; visit++) {
+        if (visit == 3) {
+            store(foreign, &foreign_data);
+            assert_int_equal(rft_slot_look(&gap), RFT_SLOT_RETAKEN);
+            before++;
+        }
+        rft_callback function = atomic_load(&slot.function);
+        void *data = atomic_load(&slot.data);
         tell();
         store(foreign, &foreign_data);
         tell();
