@@ -307,7 +307,7 @@ static struct rft_error *try_to_read(struct rft_process_space *process, bool *re
         return error;
     rft_address before = error ? 0 : space->maps.items[0].start;
     struct rft_error *again = rft_space_list_maps(space);
-    *changed = before != (again ? 0 : space->maps.items[0].start);
+    *changed = again || space->maps.items[0].start != before;
     rft_error_destroy(again);
     return error;
 }
