@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -53,13 +54,25 @@ def build_wheel(folder, **environment):
                             ["-c", "user.name=test", "-c", "user.email=test@localhost",
                              "commit", "-qm", "test"]):  # fmt: skip
                 subprocess.run(["git", *command], cwd=source, check=True)
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
-                 "--disable-pip-version-check", "-w", folder, source],
-                capture_output=True, text=True, env={**os.environ, **environment},
-            )  # fmt: skip
+            done = pip_wheel(folder, source, {**os.environ, **environment})
             assert done.returncode == 0, done.stdout + done.stderr
     return next(folder.glob("*.whl"))
+
+
+def pip_wheel(folder, source, environment, attempts=3):
+    """What builds is fetched first, and pip gives up a download that is cut: a network may fail
+    for a moment. What the build itself says is final."""
+    while True:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
+             "--disable-pip-version-check", "-w", folder, source],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        attempts -= 1
+        fetching = re.search(r"pip subprocess to install (build|backend) dependencies", done.stderr)
+        if not fetching or attempts == 0:
+            return done
+        time.sleep(20)
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,32 @@ def test_a_network_that_fails_for_a_moment_fails_no_setup(tmp_path):
     assert "clang-format" in calls["apt"].read_text().splitlines()[-1]
 
 
+@pytest.mark.skipif(not Path("/usr/share/debootstrap/scripts/sid").exists(), reason="no debootstrap")
+def test_a_mirror_that_fails_for_a_moment_fails_no_fetch_of_cpythons(tmp_path):
+    """Twice debootstrap fails; the third time it comes to what follows, of which there is nothing."""
+    bin_folder, calls = tmp_path / "bin", tmp_path / "calls"
+    script(bin_folder / "debootstrap", f"""
+for tree; do case $tree in */sid) break ;; esac; done
+[ ! -e "$tree" ] || exit 7
+mkdir -p "$tree/etc/dpkg/dpkg.cfg.d" "$tree/usr/sbin" "$tree/half made"
+echo called >>{calls}; [ $(grep -c called {calls}) -gt 2 ]
+""")
+    script(bin_folder / "id", "echo 0\n")
+    script(bin_folder / "sleep", "exit 0\n")
+    script(bin_folder / "mount", "exit 1\n")
+    script(bin_folder / "chroot", "echo no apt here; exit 1\n")
+    done = run_command([ROOT / "tools" / "get-pythons"],
+                       env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}",
+                            "REFTRACER_CACHE": str(tmp_path / "cache")})  # fmt: skip
+    assert calls.read_text() == "called\n" * 3
+    assert done.returncode == 1
+    assert done.stderr.count(b"bootstrap failed; again in 30 s") == 2
+    assert done.stderr.count(b"install_in failed; again in 30 s") == 2
+    assert b"no apt here" in done.stderr and b"apt-get install in " in done.stderr
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert left == {".lock"}
+
+
 def test_a_cache_of_another_user_that_has_all_is_enough():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

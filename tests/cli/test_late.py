@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from conftest import TIMEOUT
 from rftwrite import Trace, births
 
 OBJECTS = ("libreftracer-elf.so", "libreftracer-tables.so")
@@ -22,7 +23,7 @@ def bare(command, tmp_path):
 
 def run(*arguments, **more):
     return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True,
-                          timeout=60, **more)
+                          timeout=TIMEOUT, **more)
 
 
 def test_the_command_needs_libc_only(command):

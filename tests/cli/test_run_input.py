@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import run_command
+from conftest import TIMEOUT, run_command
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND, USAGE = 125, 126, 127, 2
 
@@ -342,7 +342,7 @@ def test_signals_sent_to_the_command_reach_the_program(command, tmp_path, number
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.stdout.read() == "got\n"
-        assert process.wait(60) == 9
+        assert process.wait(TIMEOUT) == 9
 
 
 def test_a_program_that_a_signal_ends(run):

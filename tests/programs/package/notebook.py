@@ -16,9 +16,11 @@ config = Config()
 # kernel's start.
 config.KernelManager.transport = "ipc"
 config.KernelManager.ip = "kernel"
-# Otherwise output that comes 4 s after its cell has ended is left out, without a word.
+# Otherwise output that comes 4 s after its cell has ended is left out, without a word. Who starts
+# this has a limit.
 nbclient.NotebookClient(
-    book, timeout=60, iopub_timeout=60, raise_on_iopub_timeout=True, config=config
+    book, timeout=None, startup_timeout=600, iopub_timeout=600, raise_on_iopub_timeout=True,
+    config=config,
 ).execute()
 for cell in book.cells:
     for output in cell.outputs:
