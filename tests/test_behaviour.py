@@ -293,6 +293,29 @@ def test_sub_interpreters_with_their_own_gil_at_the_same_time(python, trace, pro
 
 
 @pytest.mark.free_threaded
+@pytest.mark.parametrize("config", ["legacy", "isolated"])
+def test_an_interpreter_in_the_place_of_an_ended_one_is_traced_from_its_beginning(
+    python, trace, program, config
+):
+    """What it makes before its first line, too: its thread state is at the address of the other's."""
+    source = program(
+        f"""
+        for _ in range(6):
+            life({config!r})
+        """,
+        prologue=SUB_INTERPRETERS,
+    )
+    traced = trace(python, source.path)
+    assert traced.status == 0, traced.stderr
+    births = {}
+    for site in traced.report["sites"]:
+        births[site["interpreter"]] = births.get(site["interpreter"], 0) + site["births"]
+    main, first, *others = (births[number] for number in sorted(births))
+    assert len(others) == 5
+    assert [count for count in others if not 0.9 * first < count < 1.1 * first] == [], births
+
+
+@pytest.mark.free_threaded
 def test_a_sub_interpreter_that_is_alive_at_exit(python, trace, program):
     source = program(
         """
@@ -1402,6 +1425,9 @@ def test_ages_tell_at_once_from_later(python, trace, program):
         def later():
             kept = [Thing() for _ in range(100)]  # later
             time.sleep(1.2)
+            # A thread looks at the clock each 256 births at least. The agent's, which has it look
+            # sooner, may have had no processor for as long as the program.
+            others = [float(number) for number in range(300)]
         at_once()
         later()
         """

@@ -69,8 +69,11 @@ static __attribute__((noinline)) void new_context(struct rft_thread *t, void *ts
         t->mark = marks;
         t->now = rft_now_ms();
     }
+    bool ended;
     uint32_t voids = atomic_load_explicit(&tracer.voids, memory_order_relaxed);
-    if (voids == t->voids && tstate == t->tstate) {
+    if (voids == t->voids && tstate == t->tstate &&
+        ((t->muted & RFT_MUTED_ENDED) == 0 ||
+         (rft_interp_index(t, tstate, &ended) == t->interp && ended))) {
         return;
     }
     t->voids = voids;
@@ -90,9 +93,18 @@ static __attribute__((noinline)) void new_context(struct rft_thread *t, void *ts
             return;
         }
     }
-    bool ended;
     t->interp = rft_interp_index(t, tstate, &ended);
     t->muted = (t->muted & ~(uint32_t)RFT_MUTED_ENDED) | (ended ? RFT_MUTED_ENDED : 0u);
+}
+
+/* Whether births are not counted in this context. Of an interpreter that has ended that is asked
+ * each time: the next one, and its thread state, may be at the same addresses. */
+static __attribute__((noinline)) bool is_muted(struct rft_thread *t, void *tstate)
+{
+    if (t->muted & RFT_MUTED_ENDED) {
+        new_context(t, tstate);
+    }
+    return t->muted != 0;
 }
 
 /* --- births ----------------------------------------------------------- */
@@ -181,7 +193,7 @@ static __attribute__((noinline)) int on_birth_any(char *op)
     if (__builtin_expect((tstate != t->tstate) | (epoch != t->epoch), 0)) {
         new_context(t, tstate);
     }
-    if (__builtin_expect(t->muted != 0, 0)) {
+    if (__builtin_expect(t->muted != 0, 0) && is_muted(t, tstate)) {
         return 0;
     }
     count_birth(t);
