@@ -13,7 +13,7 @@ from pathlib import Path
 
 import conftest
 import pytest
-from rftwrite import Trace, births, deaths
+from rftwrite import MARK, Trace, births, deaths
 from sites import assert_balanced
 
 PROGRAM = Path(__file__).parent / "programs" / "sanitized" / "everything.py"
@@ -150,6 +150,8 @@ def test_nor_on_traces_that_are_cut_or_damaged(valgrind, real_traces, tmp_path):
     whole = real_traces[0].read_bytes()
     cut = tmp_path / "cut.rft"
     for length in (0, 20, len(whole) // 3, len(whole) * 2 // 3, len(whole) - 1):
+        if whole[length:].startswith(MARK):
+            length -= 1  # between two records it would be the trace of a process that was killed
         cut.write_bytes(whole[:length])
         done = valgrind("report", "--json", cut)
         assert done.returncode in (0, 1), done.stderr
