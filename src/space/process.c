@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/index.h"
 #include "base/text.h"
 
 void rft_process_name(const struct rft_process_space *process, const char *file, char *name,
@@ -290,25 +291,31 @@ struct rft_error *rft_space_create_self(struct rft_space **space)
     return error;
 }
 
-/* Whether it may be read is told by reading: the first maps have bytes. Unless it executes a
- * program just then, and has other ones by now: *changed. */
-static struct rft_error *try_to_read(struct rft_process_space *process, bool *readable,
-                                     bool *changed)
+/* Lists the maps and tries to read: whether that is allowed is told by doing it. The first maps
+ * have bytes, unless the process executes a program just then, and has other ones by now. */
+static struct rft_error *try_to_read(struct rft_process_space *process, bool *readable)
 {
+    enum { ATTEMPTS = 10, MAPS = 16 };
     struct rft_space *space = &process->space;
-    struct rft_error *error = rft_space_list_maps(space);
-    char byte;
-    for (size_t i = 0; !error && !*readable && i < space->maps.count && i < 16; i++) {
-        const struct rft_map *map = &space->maps.items[i];
-        *readable = map->readable && rft_space_try(space, map->start, &byte, 1);
+    struct rft_error *error = NULL;
+    uint64_t before = 0;
+    *readable = false;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        rft_error_destroy(error);
+        error = rft_space_list_maps(space);
+        char byte;
+        uint64_t maps = 0;
+        for (size_t i = 0; !error && i < space->maps.count; i++) {
+            const struct rft_map *map = &space->maps.items[i];
+            *readable = *readable ||
+                        (i < MAPS && map->readable && rft_space_try(space, map->start, &byte, 1));
+            maps = rft_hash_mix(maps ^ map->start, map->end);
+        }
+        bool may_change = error ? error->os_errno == ESRCH : maps != before;
+        if (*readable || process->ended || !may_change)
+            break;
+        before = maps;
     }
-    *changed = !*readable && !process->ended && (!error || error->os_errno == ESRCH);
-    if (!*changed)
-        return error;
-    rft_address before = error ? 0 : space->maps.items[0].start;
-    struct rft_error *again = rft_space_list_maps(space);
-    *changed = again || space->maps.items[0].start != before;
-    rft_error_destroy(again);
     return error;
 }
 
@@ -330,12 +337,8 @@ struct rft_error *rft_space_create_process(int pid, struct rft_space **space)
                             "take note (a zombie)",
                             pid);
     }
-    enum { ATTEMPTS = 10 };
-    bool readable = false, changed = true;
-    for (int i = 0; i < ATTEMPTS && !readable && changed; i++) {
-        rft_error_destroy(error);
-        error = try_to_read(process, &readable, &changed);
-    }
+    bool readable;
+    error = try_to_read(process, &readable);
     bool refused = error ? error->os_errno == EACCES || error->os_errno == EPERM : !readable;
     if (refused || (error && error->os_errno == ESRCH)) {
         bool alive = process_alive(&process->space);
