@@ -28,6 +28,7 @@ static struct {
     _Atomic uint32_t stop;       /* a futex */
     _Atomic uint32_t restart_at; /* ms; 0: not to be restarted */
     pthread_t thread;
+    _Atomic pid_t tid;
     _Atomic bool failed; /* no thread could be made */
 } ticker = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -72,6 +73,7 @@ static void wait_ms(uint32_t ms)
 static void *run(void *unused)
 {
     (void)unused;
+    atomic_store(&ticker.tid, (pid_t)syscall(SYS_gettid));
     prctl(PR_SET_NAME, "reftracer");
     uint32_t events = 0, pause = LOOK_MS;
     while (atomic_load(&ticker.stop) == 0) {
@@ -126,6 +128,7 @@ static void stop(void)
         atomic_store(&ticker.stop, 1);
         syscall(SYS_futex, &ticker.stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         pthread_join(ticker.thread, NULL);
+        rft_share_wait_until_gone(atomic_load(&ticker.tid));
         atomic_store(&ticker.running, false);
     }
 }

@@ -133,6 +133,10 @@ uint64_t rft_share_now(void);
  * number the program may count on. */
 bool rft_share_left_alone(void);
 
+/* Waits until the kernel no longer counts a thread of ours that has been joined. CPython counts
+ * threads after a fork, to warn of those that the fork leaves behind. */
+void rft_share_wait_until_gone(pid_t tid);
+
 /* Several copies of this file may live in one process: the agent, libreftracer, another
  * release of either. Each exports this one symbol, so that they know each other's
  * functions in the slot. Returns -1 if `function` is none of this copy's, else how many

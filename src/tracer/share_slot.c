@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +43,17 @@ bool rft_share_left_alone(void)
     char exe[1];
     return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == LINKS + ZOMBIE_AND_THIS &&
            readlink("/proc/self/exe", exe, sizeof exe) < 0 && errno == ENOENT;
+}
+
+void rft_share_wait_until_gone(pid_t tid)
+{
+    /* pthread_join() returns some steps before that, and the thread may lose its processor in
+     * between. A debugger may keep it for as long as it likes: so not for ever. */
+    enum { ATTEMPTS = 20000, PAUSE_NS = 500000 };
+    pid_t pid = getpid();
+    for (int i = 0; i < ATTEMPTS && syscall(SYS_tgkill, pid, tid, 0) == 0; i++) {
+        nanosleep(&(struct timespec){0, i > 0 ? PAUSE_NS : PAUSE_NS / 50}, NULL);
+    }
 }
 
 const char *rft_slot_lost_deaths(uint32_t version)

@@ -21,6 +21,7 @@ static struct {
     bool running;
     bool wanted;
     pthread_t thread;
+    _Atomic pid_t tid;
     _Atomic uint32_t bell; /* a futex: rung to wake, see below */
     _Atomic bool stop;
     _Atomic uint64_t restart_at;
@@ -36,6 +37,7 @@ static void ring(void)
 static void *run(void *unused)
 {
     (void)unused;
+    atomic_store(&watch.tid, (pid_t)syscall(SYS_gettid));
     prctl(PR_SET_NAME, "reftracer-slot");
     while (!atomic_load(&watch.stop)) {
         struct rft_gap gap;
@@ -81,6 +83,7 @@ static void stop(void)
         atomic_store(&watch.stop, true);
         ring();
         pthread_join(watch.thread, NULL);
+        rft_share_wait_until_gone(atomic_load(&watch.tid));
         watch.running = false;
     }
 }
