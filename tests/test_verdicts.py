@@ -57,17 +57,22 @@ import time
 class Forms: pass
 def names(first):
     return [f"form_{number}_" + "x" * (number % 40) for number in range(first, first + 400)]
+slow = {SLOW}
 for first in range(0, 400 * 40, 400):
     for name in names(first):
         getattr(Forms, name, None)
+        if name in slow:
+            time.sleep(0.5)
     time.sleep(0.05)
 """
 
 
-def test_names_of_class_attributes_are_known_as_the_caches(python, trace, tmp_path):
-    """They are looked up in the metaclass as well: the cache has each of them twice."""
+@pytest.mark.parametrize("slow", [(), ("form_8000_",)], ids=["", "seen in a list"])
+def test_names_of_class_attributes_are_known_as_the_caches(python, trace, tmp_path, slow):
+    """They are looked up in the metaclass as well: the cache has each of them twice. A tick may also
+    come while 400 of them are in a list."""
     path = tmp_path / "program.py"
-    path.write_text(CLASS_ATTRIBUTES)
+    path.write_text(CLASS_ATTRIBUTES.replace("{SLOW}", repr(slow)))
     # As the collection empties the cache, the strings would be gone.
     report = trace(python, path, options=["--no-gc"]).report
     (site,) = [site for site in report["sites"] if site["live"] > 300 and bare(site["type"]) == "str"

@@ -183,7 +183,11 @@ static struct rft_error *judge_process(struct search *search, const uint32_t *si
     rft_profile_make(&search->frames[process], &search->points, &search->names, search->parts.items,
                      search->parts.count, ret_profile);
     *ret = rft_growth_judge(ret_profile, bytes);
-    if (ret->kind < RFT_GROWTH_SATURATED && rft_growth_possible(ret_profile->names_peak, bytes))
+    /* Others may have come and gone: what stays is in the cache. */
+    bool nothing_stays =
+        ret->kind < RFT_GROWTH_SATURATED ||
+        (ret->kind == RFT_GROWTH_CYCLIC && !rft_growth_possible(ret_profile->end_live, bytes));
+    if (nothing_stays && rft_growth_possible(ret_profile->names_peak, bytes))
         ret->kind = RFT_GROWTH_SATURATED;
     uint64_t offset_ms = model->processes[process].offset_ms;
     if (ret->kind >= RFT_GROWTH_SLOWING)
