@@ -151,6 +151,65 @@ static void read_names(struct rft_runtime *runtime, struct names_of *names, stru
     }
 }
 
+/* Names are found by pthread_t, which the next thread may have by now: then the name is of that
+ * one. Who is in the interpreter's list still, has still been there. Returns how many are not. */
+static size_t drop_names_of_ended(struct rft_runtime *runtime, rft_address interpreter,
+                                  struct named *const *threads, size_t count, bool drop)
+{
+    uint64_t words[CHUNK][2],
+        back[CHUNK]; /* who is in front of it, and its number; whom that has */
+    struct rft_read reads[2 * CHUNK];
+    size_t ended = 0;
+    for (size_t first = 0, part; first < count; first += part) {
+        part = count - first < CHUNK ? count - first : CHUNK;
+        for (size_t i = 0; i < part; i++) {
+            rft_address thread = threads[first + i]->address;
+            reads[2 * i] = (struct rft_read){.address = thread + rft_at(runtime, RFT_THREAD_PREV),
+                                             .buffer = words[i],
+                                             .size = 8};
+            reads[2 * i + 1] =
+                (struct rft_read){.address = thread + rft_at(runtime, RFT_THREAD_UNIQUE_ID),
+                                  .buffer = &words[i][1],
+                                  .size = 8};
+        }
+        rft_space_read_many(runtime->space, reads, 2 * part);
+        bool there[CHUNK];
+        for (size_t i = 0; i < part; i++) {
+            there[i] = reads[2 * i].done && reads[2 * i + 1].done &&
+                       words[i][1] == threads[first + i]->unique;
+        }
+        for (size_t i = 0; i < part; i++)
+            reads[i] = (struct rft_read){
+                .address = there[i] && words[i][0]
+                               ? words[i][0] + rft_at(runtime, RFT_THREAD_NEXT)
+                               : interpreter + rft_at(runtime, RFT_INTERP_THREADS),
+                .buffer = &back[i],
+                .size = 8};
+        rft_space_read_many(runtime->space, reads, part);
+        for (size_t i = 0; i < part; i++) {
+            there[i] = there[i] && reads[i].done && back[i] == threads[first + i]->address;
+            ended += !there[i];
+            if (!there[i] && drop)
+                threads[first + i]->name = NULL;
+        }
+    }
+    return ended;
+}
+
+/* A list that changes is looked at again. */
+static void keep_names_of_listed(struct rft_runtime *runtime, const struct names_of *names,
+                                 struct named *const *threads, size_t count)
+{
+    enum { ATTEMPTS = 3 };
+    if (!rft_has(runtime, RFT_THREAD_UNIQUE_ID) || !rft_has(runtime, RFT_THREAD_PREV) ||
+        rft_space_kind(runtime->space) == RFT_SPACE_CORE)
+        return;
+    for (unsigned i = 1; i <= ATTEMPTS; i++) {
+        if (!drop_names_of_ended(runtime, names->interpreter, threads, count, i == ATTEMPTS))
+            return;
+    }
+}
+
 /* Brings names->threads up to date with the snapshot. False without memory. */
 static bool refresh(struct rft_runtime *runtime, struct names_of *names,
                     const struct rft_thread *threads, size_t count, uint64_t now)
@@ -185,6 +244,7 @@ static bool refresh(struct rft_runtime *runtime, struct names_of *names,
         rft_space_remember_pages(runtime->space, true);
         read_names(runtime, names, wanted, wanted_count);
         rft_space_remember_pages(runtime->space, false);
+        keep_names_of_listed(runtime, names, wanted, wanted_count);
     }
     names->unknown = false;
     for (size_t i = 0; i < count; i++)

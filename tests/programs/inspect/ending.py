@@ -1,4 +1,5 @@
-"""One short thread after the other, until its input ends."""
+"""One short thread after the other, until its input ends. They have by turns two names, which are
+those of their functions."""
 
 import json
 import os
@@ -12,9 +13,18 @@ def end_with_the_input():
     os._exit(0)
 
 
+def even():
+    time.sleep(0.01)
+
+
+def odd():
+    time.sleep(0.01)
+
+
 threading.Thread(target=end_with_the_input, daemon=True).start()
 print(json.dumps({}), flush=True)
 while True:
-    thread = threading.Thread(target=time.sleep, args=(0.02,), name="short")
-    thread.start()
-    thread.join()
+    for function in even, odd:
+        thread = threading.Thread(target=function, name=function.__name__)
+        thread.start()
+        thread.join()
