@@ -15,7 +15,7 @@ MAGIC = b"\x89RFT\r\n\x1a\n"
 MARK = b"\x89rft"
 PROGRAM, STRINGS, CODES, TYPES, STACKS, THREADS, INTERPRETERS, SITES = range(1, 9)
 TICK, CENSUS, LOSS, MARK_LABEL, END = range(9, 14)
-HEAP, HOLDERS, REFCOUNTS, GARBAGE, RETAINERS = range(14, 19)
+HEAP, HOLDERS, REFCOUNTS, GARBAGE, RETAINERS, NAMES = range(14, 20)
 BIRTHS, AT_ONCE, AGED, BYTES, REVIVED = 1, 2, 4, 8, 16
 EXIT_CENSUS = 1
 SLOT_GAP, DROPPED, STALE, STOPPED, TRUNCATED_STACK, LATE_CENSUS = range(1, 7)
@@ -223,6 +223,15 @@ class Trace:
             out += v(site - last) + bytes([flags]) + body
             last = site
         self.chunk(TICK, bytes(out))
+
+    def names(self, time, sites):
+        """A look at the cache of look-ups: for each site the strings that only it holds."""
+        self.define()
+        out, last = bytearray(v(time, len(sites))), 0
+        for site in sorted(sites):
+            out += v(site - last, sites[site])
+            last = site
+        self.chunk(NAMES, bytes(out))
 
     def census(self, time, sites, *, kind=EXIT_CENSUS, interpreter=0):
         """For each site a list of (birth time, interval, survivors, bytes)."""

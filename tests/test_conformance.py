@@ -33,12 +33,18 @@ def test_a_row_has_passed_on_each_cpython(row):
     assert set(results) == {"pass"}
 
 
+def minor_of(version):
+    """3.14.10 and 3.14.11 are both a 3.14; 3.14.10t is a 3.14t."""
+    return re.sub(r"^(3\.\d+)\.\d+(t?)$", r"\1\2", version)
+
+
 def test_every_cpython_that_is_fetched_has_a_column(pythons):
-    """A machine's own Pythons have one in the page that their tests write."""
+    """A machine's own Pythons have one in the page that their tests write, and so has a release
+    that came since: in this page it is that of its minor version."""
     fetched = [python for python in pythons if CACHE in Path(python).parents]
     if not fetched:
         pytest.skip("all CPythons at hand are the machine's own")
     for part in ("TR1", "DB1", "TS1"):
         table = PAGE[: PAGE.index(f"| {part} |")].rsplit("| | what holds", 1)[1]
-        for python in fetched:
-            assert f"| {python.name} |" in table.splitlines()[0]
+        columns = {minor_of(cell.strip()) for cell in table.splitlines()[0].split("|")}
+        assert {minor_of(python.name) for python in fetched} <= columns

@@ -237,10 +237,12 @@ static void set_reached(const struct rft_profile *profile, double reached[RFT_WI
  * names up which it makes each time anew (datetime.timetuple() its "struct_time"); the
  * table then has many copies, and each displaces an older one: as many have died late as
  * have stayed. Where the agent has looked at the table, profiles leave those out that
- * nobody else holds, and no guess is needed: in main interpreters of builds with a GIL. For
+ * nobody else holds, and no guess is needed: in main interpreters of builds with a GIL. But
+ * one that garbage holds too, which waits for the collector, is not left out: so many
+ * come and go that half of those in the table may seem to grow in a slow run. For
  * the others only more than fit, or a site more of whose strings stay, is growth. */
 enum { METHOD_CACHE_NAMES = 4096, LATE_BUCKET = 10 /* 512 ms and more */ };
-static const double METHOD_CACHE_SHARE = 0.05, DISPLACED_SHARE = 0.25;
+static const double METHOD_CACHE_SHARE = 0.05, DISPLACED_SHARE = 0.25, SEEN_SHARE = 0.5;
 
 static uint64_t died_late(const struct rft_model *model, const uint32_t *sites, uint32_t count)
 {
@@ -266,12 +268,15 @@ static bool was_seen(const struct rft_model *model, const struct rft_site *site)
 }
 
 static bool fits_method_cache(const struct rft_model *model, const uint32_t *sites, uint32_t count,
-                              const struct rft_growth *growth)
+                              const struct rft_growth *growth, double names_peak)
 {
     const struct rft_site *first = &model->sites[sites[0]];
     const char *type = model->types[first->type].name;
-    if (strcmp(type, "str") != 0 || growth->grown >= METHOD_CACHE_NAMES || was_seen(model, first))
+    if (strcmp(type, "str") != 0 || growth->grown >= METHOD_CACHE_NAMES)
         return false;
+    if (was_seen(model, first))
+        return growth->stays < METHOD_CACHE_SHARE &&
+               (double)growth->grown < SEEN_SHARE * names_peak;
     return growth->stays < METHOD_CACHE_SHARE ||
            (growth->stays < DISPLACED_SHARE && died_late(model, sites, count) >= growth->grown);
 }
@@ -302,6 +307,7 @@ static struct rft_error *judge(struct search *search, const uint32_t *sites, uin
     if (!rft_growth_possible(peak, bytes))
         return NULL;
     uint64_t most = 0;
+    double names_peak = 0;
     for (uint32_t process = 0; process < model->process_count; process++) {
         struct rft_profile profile;
         struct rft_growth growth = {.kind = RFT_GROWTH_NONE};
@@ -309,6 +315,7 @@ static struct rft_error *judge(struct search *search, const uint32_t *sites, uin
             judge_process(search, sites, count, process, bytes, &profile, &growth);
         if (error)
             return error;
+        names_peak += profile.names_peak;
         if (growth.kind >= RFT_GROWTH_SLOWING && growth.grown > most) {
             most = growth.grown;
             ret->process = process;
@@ -317,7 +324,7 @@ static struct rft_error *judge(struct search *search, const uint32_t *sites, uin
         add_verdict(&ret->growth, &growth);
     }
     if (ret->growth.kind >= RFT_GROWTH_SLOWING &&
-        fits_method_cache(model, sites, count, &ret->growth))
+        fits_method_cache(model, sites, count, &ret->growth, names_peak))
         ret->growth.kind = RFT_GROWTH_SATURATED;
     if (ret->growth.kind >= RFT_GROWTH_SLOWING && fits_importing(model, sites[0], &ret->growth))
         ret->growth.kind = RFT_GROWTH_STARTUP;

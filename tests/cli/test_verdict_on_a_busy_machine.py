@@ -102,3 +102,28 @@ def test_numbers_of_a_cache_that_is_full_at_two_fifths_of_the_run(growing, ticks
     trace.census(ticks * 100, survivors)
     trace.end(ticks * 100)
     assert growing(trace) == {}
+
+
+# Strings of which the cache of look-ups comes to hold 1,800; `more` each 100 ms seem to stay beside,
+# 40 of them times that in all, of `born`.
+@pytest.mark.parametrize("born, more, accused", [
+    (4000, 8, False),
+    (4000, 22, False),
+    (4000, 30, True),
+    (150, 8, True),
+], ids=["as in a slow run", "under half of the names", "more than that", "many of its strings"])
+def test_what_the_cache_of_look_ups_lets_seem_to_grow(growing, born, more, accused):
+    trace, held, at, survivors = Trace(), 0, 0, []
+    site = trace.site([("app.py", "main", 3), ("app.py", "page", 9)], "str")
+    busy = trace.site([("app.py", "main", 3), ("app.py", "work", 30)], "dict")
+    trace.names(0, {site: 0})
+    for tick in range(40):
+        named = 100 if tick < 18 else 0
+        stay = named + more
+        trace.tick(at + 100, {site: births(born) | deaths(born - stay), busy: births(50) | deaths(50)})
+        survivors.append((at, 100, stay, 48 * stay))
+        held, at = held + named, at + 100
+        trace.names(at, {site: held})
+    trace.census(at, {site: survivors})
+    trace.end(at)
+    assert list(growing(trace)) == (["str"] if accused else [])
