@@ -346,3 +346,17 @@ def reftracer(command):
         return run_command([command, *arguments], **more)
 
     return run
+
+
+@pytest.fixture
+def growing(reftracer, tmp_path):
+    """growing(a trace of rftwrite) → what grows in it, by type."""
+
+    def read(trace):
+        path = tmp_path / "hand.rft"
+        trace.write(path)
+        done = reftracer("report", "--json", path)
+        assert done.returncode == 0, done.stderr
+        return {site["type"]: site for site in json.loads(done.stdout)["growing"]}
+
+    return read

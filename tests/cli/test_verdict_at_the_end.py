@@ -1,8 +1,6 @@
 """The verdict on growth, and what the agent does as an interpreter ends: it looks through the
 heap, collects and counts, which is no part of the program's life. Traces made by hand."""
 
-import json
-
 import pytest
 
 from rftwrite import Trace, births, deaths
@@ -10,18 +8,6 @@ from rftwrite import Trace, births, deaths
 INTERPRETER_END = 2
 COLLECTION = "final gc.collect()"
 TICKS = 100
-
-
-@pytest.fixture
-def growing(reftracer, tmp_path):
-    def read(trace):
-        path = tmp_path / "hand.rft"
-        trace.write(path)
-        done = reftracer("report", "--json", path)
-        assert done.returncode == 0, done.stderr
-        return {site["type"]: site for site in json.loads(done.stdout)["growing"]}
-
-    return read
 
 
 def busy(trace):

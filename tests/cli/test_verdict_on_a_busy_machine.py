@@ -1,24 +1,10 @@
 """The verdict on programs that have no processor at times. Traces made by hand."""
 
-import json
-
 import pytest
 
 from rftwrite import Trace, births, deaths
 
 USUAL = 50  # births of the rest of the program, each 100 ms
-
-
-@pytest.fixture
-def growing(reftracer, tmp_path):
-    def read(trace):
-        path = tmp_path / "hand.rft"
-        trace.write(path)
-        done = reftracer("report", "--json", path)
-        assert done.returncode == 0, done.stderr
-        return {site["type"]: site for site in json.loads(done.stdout)["growing"]}
-
-    return read
 
 
 class Run:
